@@ -592,8 +592,9 @@ begin
   select * from losant_usage.statement_draft(p_instance_id, p_month, is_adjustment, new_id);
   get diagnostics lines = row_count;
   if lines = 0 then return null; end if;
-  -- The queries of the pack's files join these lines, which the planner has no statistics of yet.
-  analyze losant_usage.statement_lines;
+  -- The queries of the pack's files join these lines, which the planner has no statistics of yet. Without them they are
+  -- slower, but a vacuum or a concurrent reindex may hold its lock for hours.
+  analyze (skip_locked) losant_usage.statement_lines;
   insert into losant_usage.statement_blockers
     (statement_id, position, org_id, org_name, cause, days, first_day, last_day, streams, detail, remedy)
   select new_id, row_number() over (order by b.org_name, b.org_id, b.cause, b.first_day), b.org_id, b.org_name,

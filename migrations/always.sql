@@ -1,5 +1,5 @@
--- Rights and comments. This file is applied after the migrations, whenever one was applied or its own text has changed.
--- It must be safe to run again.
+-- Rights and comments, and the end of runs of another version. This file is applied after the migrations, whenever one
+-- was applied or its own text has changed. It must be safe to run again.
 
 -- The roles of deploy/postgres/roles.sql, where they exist, get the privileges named here and no others, and no other
 -- role gets any. The writer and the closer are members of the reader.
@@ -104,6 +104,9 @@ begin
   end if;
 end
 $$;
+
+-- A run of another version that is in progress writes nothing more without its lease.
+delete from losant_usage.leases;
 
 select losant_usage.grant_rights();
 comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Run it again after creating roles.';

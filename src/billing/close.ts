@@ -3,7 +3,7 @@ import { type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
+import { isConflict, readClosingRefusal, retryTransaction } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { NamedInstance } from '../ledger/instances.ts';
 import { readInPages } from '../queries/view-rows.ts';
@@ -59,9 +59,16 @@ export async function closeMonth(
       await sql`set transaction isolation level repeatable read`.execute(trx);
       return await work(trx);
     });
+  // What fails after lines were taken is not tried again: they would be taken twice.
+  let hasTakenLines = false;
+  const takeLines: CloseRequest['takeLines'] = async (lines) => {
+    hasTakenLines = true;
+    await request.takeLines?.(lines);
+  };
   try {
-    const close = () => isolate((trx) => createStatement(trx, instance, request));
-    const { document, outcome } = await retryTransaction(close);
+    const close = () => isolate((trx) => createStatement(trx, instance, { ...request, takeLines }));
+    const canRetry = (error: unknown) => !hasTakenLines && isConflict(error);
+    const { document, outcome } = await retryTransaction(close, { canRetry });
     if (document === null) return outcome;
     // After the commit, because taking the lines may last as long as somebody reads them.
     return { ...outcome, ...(await isolate((trx) => readStored(trx, document, request))) };
@@ -130,6 +137,14 @@ async function readDraft(trx: Kysely<Schema>, instance: NamedInstance, request: 
   });
 }
 
+/** What a statement is read from; a view is locked with its tables. */
+const SOURCES = (
+  'cells daily_usage instance_totals instances metrics organization_history organizations revisions statement_lines ' +
+  'statements streams tracks waivers'
+)
+  .split(' ')
+  .map((name) => sql.table(`losant_usage.${name}`));
+
 /**
  * A statement must contain everything that was loaded before `closed_at` and nothing after it, because later changes
  * are found by comparing their times with it. A snapshot alone does not ensure that: a load may take its time before
@@ -141,6 +156,8 @@ async function readDraft(trx: Kysely<Schema>, instance: NamedInstance, request: 
 async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   // One statement at a time, see closing_lock.
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
+  // Before the snapshot: a table that was rewritten since is empty in it.
+  await sql`lock table ${sql.join(SOURCES)} in access share mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in row exclusive mode`.execute(trx);
   const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();

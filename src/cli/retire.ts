@@ -1,7 +1,8 @@
 import { SettingsError } from '../errors.ts';
 import { forgetAttention } from '../ledger/attention.ts';
 import { syncTracks } from '../ledger/expected.ts';
-import { recordRetirement } from '../ledger/instances.ts';
+import { recordRetirement, requireInstance } from '../ledger/instances.ts';
+import { acquireLease, releaseLease } from '../ledger/lease.ts';
 import { readClock } from '../loading/context.ts';
 import { idText } from '../settings/kinds.ts';
 import { defineCommand } from './command.ts';
@@ -22,11 +23,19 @@ export const retire = defineCommand({
       });
     }
     await using handle = await openSchema(context, 'writes');
+    const { db } = handle;
     const now = await readClock(context, handle);
-    const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
-    await recordRetirement(handle.db, instanceId);
-    await syncTracks(ledger, { streams: [], selection: [] });
-    await forgetAttention(handle.db, instanceId);
+    await requireInstance(db, instanceId);
+    // A run in progress would continue the tracks and pin the API again.
+    const lease = await acquireLease(db, { instanceId, runId: context.newId(), host: context.host });
+    try {
+      const ledger = { db, instanceId, policy: config.policy, now, lease };
+      await recordRetirement(ledger);
+      await syncTracks(ledger, { streams: [], selection: [] });
+      await forgetAttention(db, instanceId);
+    } finally {
+      await releaseLease(db, lease);
+    }
     const lines = [`Instance ${instanceId} is retired; yesterday is its last expected day. Its data stays.`];
     return { document: { instanceId }, lines };
   },

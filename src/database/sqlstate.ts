@@ -98,7 +98,7 @@ const hasSqlstate = (sqlstates: RegExp) => (error: unknown) => sqlstates.test(ge
  */
 export const isRefusedForData = hasSqlstate(/^(22|23505|54)/);
 /** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */
-const isConflict = hasSqlstate(/^(40001|40P01)$/);
+export const isConflict = hasSqlstate(/^(40001|40P01)$/);
 export const isLockTimeout = hasSqlstate(/^55P03$/);
 export const isStatementTimeout = hasSqlstate(/^57014$/);
 /** Returns whether a table or function does not exist. */

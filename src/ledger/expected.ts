@@ -56,11 +56,12 @@ export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Pro
   });
 }
 
-/** Records from which day on the instance is collected, and new organizations are tracked. */
+/** Records from which day on the instance is collected, and new organizations are tracked; ends a retirement. */
 async function recordFirstDays(ledger: LedgerWriter, { selection }: TrackedScope, yesterday: UsageDay): Promise<void> {
   const newOrgsFrom = selection === null ? sql<UsageDay>`coalesce(new_orgs_from, ${yesterday}::date)` : null;
   const collectedFrom = sql<UsageDay>`coalesce(collected_from, ${yesterday}::date)`;
-  await updateInstance(ledger, { new_orgs_from: newOrgsFrom, collected_from: collectedFrom });
+  // A run may have waited while the instance was retired.
+  await updateInstance(ledger, { new_orgs_from: newOrgsFrom, collected_from: collectedFrom, retired_at: null });
 }
 
 /** Creates the expected cells up to yesterday, and marks cells unavailable that can no longer be read. Idempotent. */

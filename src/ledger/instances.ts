@@ -46,10 +46,14 @@ export async function recordAttemptError(db: Kysely<Schema>, instanceId: string,
   await updateInstance({ db, instanceId, lease: null }, { last_error: error && toStorableText(error) });
 }
 
-/** Also releases the API of the instance. Throws SettingsError if the database has no such instance. */
-export async function recordRetirement(db: Kysely<Schema>, instanceId: string): Promise<void> {
-  // The clock differs from any earlier time.
-  if (await updateInstance({ db, instanceId, lease: null }, { retired_at: CLOCK, api_url: null })) return;
+/** Also releases the API of the instance. */
+export async function recordRetirement(ledger: Pick<LedgerWriter, 'db' | 'lease' | 'instanceId'>): Promise<void> {
+  await updateInstance(ledger, { retired_at: CLOCK, api_url: null });
+}
+
+/** Throws SettingsError if the database has no such instance. */
+export async function requireInstance(db: Kysely<Schema>, instanceId: string): Promise<void> {
+  if ((await readInstance(db, instanceId)) !== null) return;
   throw new SettingsError(`The database has no instance ${instanceId}`, {
     hint: 'losant-usage status lists the instances that are not in the settings',
   });

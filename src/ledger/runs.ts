@@ -5,6 +5,7 @@ import { retryTransaction } from '../database/sqlstate.ts';
 import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
+import { inTransaction, type Lease } from './lease.ts';
 
 export type RunKind = 'scheduled' | 'manual' | 'backfill';
 export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
@@ -53,7 +54,6 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
 
 const toJson = (value: unknown) => sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 
-/** Changes runs in one statement, which is repeated after a conflict. */
 async function updateRuns(
   db: Kysely<Schema>,
   runs: Partial<Record<'run_id' | 'instance_id' | 'status', string>>,
@@ -63,11 +63,11 @@ async function updateRuns(
     .updateTable('runs')
     .set(changes)
     .where((eb) => eb.and(runs));
-  await retryTransaction(() => update.execute());
+  await update.execute();
 }
 
 export async function recordProgress(db: Kysely<Schema>, runId: string, counts: RunCounts): Promise<void> {
-  await updateRuns(db, { run_id: runId, status: 'running' }, { counts: toJson(counts) });
+  await retryTransaction(() => updateRuns(db, { run_id: runId, status: 'running' }, { counts: toJson(counts) }));
 }
 
 /** Returns the progress of the backfill that has the lease of an instance; null if none has. */
@@ -106,14 +106,19 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
     error: error && toStorableText(error),
     finished_at: CLOCK,
   };
-  await updateRuns(db, { run_id: runId }, changes);
+  await retryTransaction(() => updateRuns(db, { run_id: runId }, changes));
 }
 
-/** Marks the unfinished runs of an instance. The caller has its lease, so the processes of these runs are dead. */
-export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<void> {
+/**
+ * Marks the unfinished runs of an instance. Whoever has its lease knows that their processes are dead. Throws BusyError
+ * `lease_lost` if another process has taken over, which may have begun one of them.
+ */
+export async function interruptDeadRuns(db: Kysely<Schema>, lease: Lease): Promise<void> {
   const error = 'the process died without reporting';
   const changes = { status: 'interrupted', finished_at: CLOCK, error };
-  await updateRuns(db, { instance_id: instanceId, status: 'running' }, changes);
+  await inTransaction({ db, lease }, (trx) =>
+    updateRuns(trx, { instance_id: lease.instanceId, status: 'running' }, changes),
+  );
 }
 
 /** Records a run that failed before it began. Does nothing if it is recorded. */

@@ -20,7 +20,7 @@ export async function runUnderLease(
   const session = new Session(context, options, lease);
   const renewals = setInterval(() => void session.renew(), RENEWAL_INTERVAL_MS);
   try {
-    await interruptDeadRuns(db, instanceId);
+    await interruptDeadRuns(db, lease);
     const outcome = await work(session);
     await session.end(outcome.report.status, null);
     return outcome;

@@ -134,6 +134,43 @@ describe('a month', () => {
     await asOwner(books.url, 'drop function public.foreign_object() cascade');
   });
 
+  test('is closed while somebody vacuums the lines or rebuilds their indexes', async () => {
+    await orgOn('2025-04-05', '2025-04-06');
+    await using owner = await openAs('migrator', books.url);
+    await owner.db.transaction().execute(async (trx) => {
+      await sql`lock table losant_usage.statement_lines in share update exclusive mode`.execute(trx);
+      expect(await books.close('2025-04')).toMatchObject({ kind: 'closed' });
+    });
+  });
+
+  test('is not billed again while somebody rewrites the lines', async () => {
+    const orgId = await orgOn('2025-02-05', '2025-02-06');
+    await books.close('2025-02');
+    await books.restate(orgId, '2025-02-05', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+    await using owner = await openAs('migrator', books.url);
+    let adjusting: Promise<CloseOutcome> | undefined;
+    await owner.db.transaction().execute(async (trx) => {
+      await sql`alter table losant_usage.statement_lines set unlogged`.execute(trx);
+      adjusting = books.adjust('2025-02');
+      const waiting = sql`select relation::regclass::text from pg_locks where not granted`;
+      await expect.poll(() => books.list(waiting)).toEqual(['losant_usage.statement_lines']);
+    });
+    expect((await adjusting)?.totals).toMatchObject([{ metric: 'devices_created', quantity: '5' }]);
+    await sql`alter table losant_usage.statement_lines set logged`.execute(owner.db);
+  });
+
+  test('of which lines were passed on is not read again after a conflict, because they would be there twice', async () => {
+    await orgOn('2025-03-05', '2025-03-06');
+    const conflict = Object.assign(new Error('conflict with recovery'), { code: '40001', severity: 'ERROR' });
+    const pages: number[] = [];
+    const takeLines = (lines: readonly unknown[]) => {
+      pages.push(lines.length);
+      return Promise.reject(conflict);
+    };
+    await expect(books.close('2025-03', { isDryRun: true, takeLines })).rejects.toBe(conflict);
+    expect(pages).toEqual([3]);
+  });
+
   // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that waited
   // for it.
   test('is closed as of an instant of its transaction, which has one snapshot', async () => {

@@ -244,8 +244,14 @@ it('status tells how to retire an instance that is not in the settings, and reti
   await write(`insert into losant_usage.attention_items (instance_id, kind, subject, text, first_seen_on, last_seen_on)
     select '${instanceId}', kind, '2026-10', '2026-10', '2026-11-01', '2026-11-01'
     from unnest(array['silent', 'month_ready']::losant_usage.attention_kind[]) as kind on conflict do nothing`);
-  const retired = await resultOf(runProgram(['retire', '--instance', instanceId, '--json'], env));
-  expect(retired).toEqual([0, { instanceId }]);
+  const retire = () => resultOf(runProgram(['retire', '--instance', instanceId, '--json'], env));
+  await write(`insert into losant_usage.leases (instance_id, run_id, host, acquired_at, expires_at)
+    values ('${instanceId}', '${runId}', 'worker-1', now(), now() + interval '1 hour')`);
+  expect(await retire()).toMatchObject([4, { error: { code: 'lease_busy' } }]);
+  const document = jsonOf<object>(await runProgram(['status', '--json'], env));
+  expect(document).toMatchObject({ unconfiguredInstances: [instanceId] });
+  await write('delete from losant_usage.leases');
+  expect(await retire()).toEqual([0, { instanceId }]);
   expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
   const none = { instances: [], untriedInstances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
+import { recordAttempt } from '../../src/ledger/instances.ts';
+import { acquireLease, inTransaction } from '../../src/ledger/lease.ts';
 import {
   asAdministrator,
   asOwner,
@@ -164,11 +166,31 @@ describe('always.sql', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'behind', pending: ['always'] });
   });
 
-  test('of the program comments what a migration has created, or fails it, and leaves nothing behind', async () => {
+  /** Returns a database with the schema of the program, whose migrations are then those of the folder. */
+  const createFilled = async () => {
     cpSync('migrations', folder, { recursive: true, force: true });
     rmSync(join(folder, '0001_first.sql'));
     const filled = await createTestDatabase();
     onTestFinished(() => filled.drop());
+    return filled;
+  };
+
+  // Guarantee (Runs): A worker writes nothing to a database that a newer version has migrated in the meantime.
+  test('of the program takes the lease from a run of another version, which then writes nothing more', async () => {
+    const filled = await createFilled();
+    const instanceId = '5c0000000000000000000001';
+    await using writer = await openAs('writer', filled.url);
+    await recordAttempt(writer.db, instanceId);
+    const lease = await acquireLease(writer.db, { instanceId, runId: '5'.repeat(32), host: 'one' });
+    write('0099_next', 'select;\n');
+    await using migrator = await open(filled.url);
+    await migrateToHead(migrator, folder);
+    const writing = inTransaction({ db: writer.db, lease }, () => Promise.resolve());
+    await expect(writing).rejects.toMatchObject({ kind: 'lease_lost' });
+  });
+
+  test('of the program comments what a migration has created, or fails it, and leaves nothing behind', async () => {
+    const filled = await createFilled();
     await using migrator = await open(filled.url);
     write('0099_next', 'alter table losant_usage.organizations add column cost_center text;\n');
     const before = await readSchemaState(migrator, folder);

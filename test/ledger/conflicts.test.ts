@@ -129,7 +129,7 @@ describe('a conflict', () => {
 
   test.each<[string, string, (db: Kysely<Schema>) => Promise<unknown>, failure?: string]>([
     ['an attempt', 'instances', (db) => recordAttempt(db, INSTANCE)],
-    ['a retirement', 'instances', (db) => recordRetirement(db, INSTANCE)],
+    ['a retirement', 'instances', () => recordRetirement(ledger.writer())],
     ['a changed policy', 'instances', () => applyPolicy(ledger.writer())],
     ['a list', 'organizations', () => upsertOrganizations(ledger.writer(), [foreignOrg])],
     ['a deletion', 'organizations', () => markDeleted(ledger.writer(), { orgIds: [orgId], today: DAY })],
@@ -157,7 +157,7 @@ describe('a conflict', () => {
         ledger.withTrigger(table, FAILS_FIRST, work, 'before update or delete'),
       );
     await fails('runs', () => finishRun(ledger.db, RUN_1, finished));
-    await fails('runs', () => interruptDeadRuns(ledger.db, INSTANCE));
+    await fails('runs', () => interruptDeadRuns(ledger.db, lease));
     await fails('leases', () => renewLease(ledger.db, lease));
     await fails('leases', () => releaseLease(ledger.db, lease));
     await claimDigests({ ...claim, db: ledger.db });

@@ -1,6 +1,7 @@
 /** Instances, leases, and the record of runs. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { syncTracks } from '../../src/ledger/expected.ts';
 import {
   readInstance,
   recordAttempt,
@@ -8,6 +9,7 @@ import {
   recordRetirement,
   registerInstance,
   requireApiUrl,
+  requireInstance,
   updateInstance,
 } from '../../src/ledger/instances.ts';
 import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
@@ -159,10 +161,18 @@ describe('a run', () => {
   });
 
   test('that has not ended when the next one has its lease is interrupted, until it ends after all', async () => {
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
+    const acquire = () => acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    const lostLease = await acquire();
+    await sql`update losant_usage.leases set expires_at = expires_at - interval '60 seconds'`.execute(ledger.db);
+    const lease = await acquire();
     await start(RUN_1);
     await start(RUN_2);
     await finishRun(ledger.db, RUN_2, { ...END, status: 'failed', error: 'no space left' });
-    await interruptDeadRuns(ledger.db, INSTANCE);
+    // A process that was suspended once it had the lease.
+    await expect(interruptDeadRuns(ledger.db, lostLease)).rejects.toMatchObject({ kind: 'lease_lost' });
+    expect((await runs())[0]).toBe('1 running - false');
+    await interruptDeadRuns(ledger.db, lease);
     const second = '2 failed no space left true';
     expect(await runs()).toEqual(['1 interrupted the process died without reporting true', second]);
     await finishRun(ledger.db, RUN_1, { ...END, status: 'complete' });
@@ -193,7 +203,7 @@ test('an instance keeps its API, and its name if that cannot be read', async () 
   await updateInstance(ledger.writer({ instanceId }), { listed_at: listedAt, list_problem: listProblem });
   expect(await readInstance(db, instanceId)).toMatchObject({ listedAt, listProblem });
   // The same Losant may have a new address.
-  await recordRetirement(db, instanceId);
+  await recordRetirement(ledger.writer({ instanceId }));
   await registerInstance(db, elsewhere);
   await expect(requireApiUrl(db, instance)).rejects.toMatchObject({ kind: 'database_mismatch' });
 });
@@ -204,15 +214,19 @@ test('an instance is recorded from the first attempt on, with the error of its l
   const read = () =>
     ledger.list(sql`select to_char(first_attempt_at, 'HH24:MI') as first, to_char(last_attempt_at, 'HH24:MI') as last,
       api_url, last_error, retired_at is not null as is_retired from losant_usage.instances where instance_id = ${instanceId}`);
-  await expect(recordRetirement(db, instanceId)).rejects.toThrow(`The database has no instance ${instanceId}`);
+  await expect(requireInstance(db, instanceId)).rejects.toThrow(`The database has no instance ${instanceId}`);
   await recordAttempt(db, instanceId);
   await recordAttemptError(db, instanceId, 'HTTP 502\0');
   expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD false']);
-  await recordRetirement(db, instanceId);
+  await recordRetirement(ledger.writer({ instanceId }));
   expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD true']);
   await ledger.setTime('2026-11-24T13:00:00.000Z');
   await recordAttempt(db, instanceId);
   await recordAttemptError(db, instanceId, null);
+  expect(await read()).toEqual(['12:00 13:00 - - false']);
+  // A run that began before the retirement has waited for it.
+  await recordRetirement(ledger.writer({ instanceId }));
+  await syncTracks(ledger.writer({ instanceId }), { streams: ['device_counts'], selection: null });
   expect(await read()).toEqual(['12:00 13:00 - - false']);
   await ledger.setTime('2026-11-24T12:00:00.000Z');
 });
