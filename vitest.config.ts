@@ -3,12 +3,16 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const { SOAK_DAYS } = process.env;
 
-/** The files that take several seconds. On a new machine Vitest knows none, and a long one would run alone at the end. */
+/**
+ * The files that take several seconds. On a new machine Vitest knows none, and a long one would run alone at the end.
+ * Those that mostly wait do not begin together, or a core would idle.
+ */
 const SLOWEST = [
   'worker/ending',
-  'server/pages',
-  'billing/year',
+  'billing/verify',
   'billing/advice',
+  'billing/year',
+  'server/pages',
   'concurrency/several',
   'loading/run',
   'worker/digest',
@@ -18,7 +22,6 @@ const SLOWEST = [
   'worker/worker',
   'billing/embedded',
   'billing/three-instances',
-  'billing/verify',
   'worker/loop',
   'worker/heartbeat',
   'commands/check',

@@ -46,7 +46,7 @@ async function openServer(): Promise<{ readonly adminUrl: string; readonly stop:
   }
   const server = await OwnPostgres.start(makeFastFolder('losant-usage-postgres-'), {
     // Each connection verifies its password anew, and the tests make thousands.
-    initdbFlags: ['--no-sync', '--set=scram_iterations=1'],
+    initdbFlags: ['--no-sync', '--no-data-checksums', '--set=scram_iterations=1'],
     settings: [
       'fsync=off',
       'full_page_writes=off',
