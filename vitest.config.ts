@@ -56,7 +56,7 @@ export default defineConfig({
     isolate: false,
     // Less of the CPU goes into collecting garbage, and none into optimizing the embedded database, which runs for a
     // moment only.
-    execArgv: ['--max-semi-space-size=64', '--initial-old-space-size=500', '--liftoff-only'],
+    execArgv: ['--max-semi-space-size=64', '--initial-old-space-size=300', '--liftoff-only'],
     // Generous: on a busy machine a test takes ten times as long.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -21,7 +21,7 @@ export default defineConfig({
     env: { TZ: 'Pacific/Auckland' },
     // Less of the CPU goes into collecting garbage, and none into optimizing the embedded database, which runs for a
     // moment only.
-    execArgv: ['--max-semi-space-size=64', '--initial-old-space-size=500', '--liftoff-only'],
+    execArgv: ['--max-semi-space-size=64', '--initial-old-space-size=300', '--liftoff-only'],
     // Many of these tests wait for leases, timers or a browser.
     maxWorkers: 3,
     sequence: { sequencer: SlowestFirst },

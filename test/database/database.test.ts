@@ -127,10 +127,12 @@ test('an embedded database that a killed process had begun to create is complete
 
 test('the folder of a new embedded database is closed to other users', async () => {
   const parent = createEmbeddedFolder();
-  onTestFinished(() => parent.remove());
   // To create the database as well takes two seconds of CPU.
   const create = vi.spyOn(PGlite, 'create').mockRejectedValue(new Error('not created'));
+  onTestFinished(() => {
+    create.mockRestore();
+    parent.remove();
+  });
   await expect(openAs('migrator', `${parent.url}/new`)).rejects.toThrow('not created');
-  create.mockRestore();
   expect(statSync(`${parent.folder}/new`).mode & 0o077).toBe(0);
 });

@@ -184,8 +184,12 @@ describe('an embedded database', () => {
     }
     // They share what stands in for it, because to create one takes two seconds of CPU.
     const standIn = await PGlite.create({ parsers: PARSERS });
-    const create = vi.spyOn(PGlite, 'create').mockResolvedValue(standIn as never);
+    const create = vi.spyOn(PGlite, 'create').mockResolvedValue(standIn);
     vi.spyOn(standIn, 'close').mockResolvedValue();
+    onTestFinished(async () => {
+      vi.restoreAllMocks();
+      await standIn.close();
+    });
     const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
     expect(dryRun.code).toBe(0);
     const check = await installation.run(['check'], { DATABASE_URL: `embedded:${folder}` });
@@ -193,8 +197,6 @@ describe('an embedded database', () => {
     expect(check.stdout).toContain(`\nok      database: ${folder}\n`);
     expect(check.stdout).toContain('\nok      schema: no tables yet; migrate or the first run creates them\n');
     expect(create.mock.calls).toEqual([[{ parsers: PARSERS }], [{ parsers: PARSERS }]]);
-    vi.restoreAllMocks();
-    await standIn.close();
     expect(existsSync(folder)).toBe(false);
   });
 
