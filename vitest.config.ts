@@ -3,12 +3,16 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const { SOAK_DAYS } = process.env;
 
-/** The files that take several seconds. On a new machine Vitest knows none, and a long one would run alone at the end. */
+/**
+ * The files that take several seconds. On a new machine Vitest knows none, and a long one would run alone at the end.
+ * Those that mostly wait do not begin together, or a core would idle.
+ */
 const SLOWEST = [
   'worker/ending',
-  'server/pages',
-  'billing/year',
+  'billing/verify',
   'billing/advice',
+  'billing/year',
+  'server/pages',
   'concurrency/several',
   'loading/run',
   'worker/digest',
@@ -18,7 +22,6 @@ const SLOWEST = [
   'worker/worker',
   'billing/embedded',
   'billing/three-instances',
-  'billing/verify',
   'worker/loop',
   'worker/heartbeat',
   'commands/check',
@@ -45,14 +48,15 @@ export default defineConfig({
     globalSetup: ['test/support/postgres-server.ts'],
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.
     env: { TZ: 'Pacific/Auckland' },
-    // Many tests wait for Postgres and the simulated Losant: more of them at once keep two cores busy.
-    maxWorkers: 6,
+    // Tests wait for Postgres and the simulated Losant: more of them at once keep two cores busy. But each process loads
+    // and compiles the program, for two seconds of CPU.
+    maxWorkers: 4,
     sequence: { sequencer: SlowestFirst },
     // No test file changes anything that another one reads, and loading the program anew for each costs a fifth of the CPU.
     isolate: false,
-    // Less of the CPU goes into collecting garbage that is young, and none into optimizing the embedded database, which
-    // runs for a moment only.
-    execArgv: ['--max-semi-space-size=64', '--liftoff-only'],
+    // Less of the CPU goes into collecting garbage, and none into optimizing the embedded database, which runs for a
+    // moment only.
+    execArgv: ['--max-semi-space-size=64', '--initial-old-space-size=300', '--liftoff-only'],
     // Generous: on a busy machine a test takes ten times as long.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startServer } from '../losant/server.ts';
 import { useTestDatabase } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { asOwner, asWriter, createEmbeddedFolder, createTestDatabase, queryOnce } from '../support/databases.ts';
+import { asOwner, asWriter, createTestDatabase, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { loginAs, toRoleName } from '../support/roles.ts';
@@ -164,16 +163,6 @@ describe('a database', () => {
     };
     expect(poor).toMatchObject({ code: 2, failed: [rights] });
     expect([code, checks[3], createdTables]).toMatchObject([0, { ok: true, message: NO_TABLES }, []]);
-  });
-
-  // Guarantee (Operation): Read-only commands and dry runs create nothing.
-  it('that is embedded and does not exist is not created', async () => {
-    const place = createEmbeddedFolder();
-    place.remove();
-    const { url, folder } = place;
-    const { code, checks } = await check({ DATABASE_URL: url });
-    expect([code, checks[1]?.message, checks[3]?.message]).toEqual([0, folder, NO_TABLES]);
-    expect(existsSync(folder)).toBe(false);
   });
 
   it.each([

@@ -1,7 +1,9 @@
 /** Errors before a run begins: command line, settings, database and Losant. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { PGlite } from '@electric-sql/pglite';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { PARSERS } from '../../src/database/parsers.ts';
 import { useTestDatabase } from '../opened.ts';
 import {
   asAdministrator,
@@ -170,7 +172,8 @@ it('a database that another program created is rejected by dry runs too', async 
 });
 
 describe('an embedded database', () => {
-  it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {
+  // Guarantee (Operation): Read-only commands and dry runs create nothing.
+  it('that does not exist is an error, except for a check and a dry run of a run, and is not created', async () => {
     const store = createEmbeddedFolder();
     store.remove();
     const { folder } = store;
@@ -179,8 +182,21 @@ describe('an embedded database', () => {
       expect(message).toBe(`There is no embedded database in ${folder}`);
       expect(hint).toBe('correct the folder in DATABASE_URL; `losant-usage run` creates a new database there');
     }
+    // They share what stands in for it, because to create one takes two seconds of CPU.
+    const standIn = await PGlite.create({ parsers: PARSERS });
+    const create = vi.spyOn(PGlite, 'create').mockResolvedValue(standIn);
+    vi.spyOn(standIn, 'close').mockResolvedValue();
+    onTestFinished(async () => {
+      vi.restoreAllMocks();
+      await standIn.close();
+    });
     const dryRun = await installation.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
     expect(dryRun.code).toBe(0);
+    const check = await installation.run(['check'], { DATABASE_URL: `embedded:${folder}` });
+    expect(check.code).toBe(0);
+    expect(check.stdout).toContain(`\nok      database: ${folder}\n`);
+    expect(check.stdout).toContain('\nok      schema: no tables yet; migrate or the first run creates them\n');
+    expect(create.mock.calls).toEqual([[{ parsers: PARSERS }], [{ parsers: PARSERS }]]);
     expect(existsSync(folder)).toBe(false);
   });
 

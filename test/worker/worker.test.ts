@@ -1,9 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
-import { asAdministrator, asWriter, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import {
+  asAdministrator,
+  asWriter,
+  createTestDatabase,
+  openAs,
+  queryOnce,
+  type TestDatabase,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { createTestFolder } from '../support/folders.ts';
 import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
@@ -22,9 +30,9 @@ beforeEach(async () => {
 
 const settings = () => settingsOf(platform, database);
 
-const ask = async (sql: string) => await queryOnce(database.url, sql);
-const write = async (sql: string) => await asWriter(database.url, sql);
-const count = async (sql: string) => (await ask(sql))[0]?.['count'];
+const ask = async (statement: string) => await queryOnce(database.url, statement);
+const write = async (statement: string) => await asWriter(database.url, statement);
+const count = async (statement: string) => (await ask(statement))[0]?.['count'];
 const command = async (...args: string[]) => await runProgram(args, settings());
 
 /** Returns a worker that waits for its next wake-up. */
@@ -191,16 +199,17 @@ test('readers of slow pages do not make the database look as if it were away', a
   const worker = await startIdle(settings());
   const page = `/organizations/${await firstOrg()}`;
   const tables = 'losant_usage.usage_days, losant_usage.coverage';
-  const locked = write(`begin; lock table ${tables} in access exclusive mode; select pg_sleep(8); commit`);
-  const countLocks = async (isGranted: boolean) =>
-    (await ask(`select from pg_locks where granted = ${isGranted} and relation = 'losant_usage.usage_days'::regclass`))
-      .length;
-  await until('the table is locked', async () => (await countLocks(true)) === 1);
-  const pages = [1, 2, 3, 4].map(async () => await worker.get(page));
-  await until('all connections of pages wait for it', async () => (await countLocks(false)) >= 8);
-  expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
-  expect(await worker.metric('losant_usage_database_up')).toBe(1);
-  await Promise.all([locked, ...pages]);
+  const waits = `select from pg_locks where not granted and relation = 'losant_usage.usage_days'::regclass`;
+  await using locker = await openAs('writer', database.url);
+  const pages = await locker.db.transaction().execute(async (trx) => {
+    await sql.raw(`lock table ${tables} in access exclusive mode`).execute(trx);
+    const opened = [1, 2, 3, 4].map(async () => await worker.get(page));
+    await until('all connections of pages wait for it', async () => (await ask(waits)).length >= 8);
+    expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
+    expect(await worker.metric('losant_usage_database_up')).toBe(1);
+    return opened;
+  });
+  await Promise.all(pages);
 });
 
 test('six pages that are opened at once are shown', async () => {
