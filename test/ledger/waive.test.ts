@@ -178,6 +178,14 @@ test('leaves later checkpoints: a good read lifts the waiver, which stays on rec
   expect(await waivers(orgId)).toEqual([`11-22 known outage true true ${RUN_1}`, '11-23 known outage true false -']);
 });
 
+test('a good read lifts the waiver even if the clock of the database was set back since', async () => {
+  const orgId = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-22' }, DEVICES);
+  await waive(orgId, '2026-11-22');
+  await ledger.setTime('2026-11-24T11:00:00.000Z');
+  await ledger.load([deviceResponse(orgId, '2026-11-22')]);
+  expect(await waivers(orgId)).toEqual([`11-22 known outage true true ${RUN_1}`]);
+});
+
 test('repeating a waiver replaces the reason and keeps the earlier one', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await waive(orgId, '2026-11-23');
