@@ -181,14 +181,23 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-type MigrationFiles = Awaited<ReturnType<typeof readMigrationFiles>>;
+type MigrationFiles = Awaited<ReturnType<typeof readFiles>>;
 type MigrationFile = MigrationFiles['always'];
+
+let ownFiles: MigrationFiles | null = null;
+
+/** Returns the files of a folder, or the program's own, read once: the package may be replaced under the process. */
+async function readMigrationFiles(folder?: string): Promise<MigrationFiles> {
+  if (folder !== undefined) return await readFiles(folder);
+  ownFiles ??= await readFiles(MIGRATIONS_FOLDER);
+  return ownFiles;
+}
 
 /**
  * Returns the files of a folder, in order; ignores those with other names. The ID of a file is its name without `.sql`
  * and the checksum of its text, with LF line ends in case a checkout converts them.
  */
-async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
+async function readFiles(folder: string) {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   const readMigration = async (name: string) => {
     const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');

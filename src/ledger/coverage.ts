@@ -65,10 +65,11 @@ export async function setCells(
   return Number(numAffectedRows);
 }
 
-/** Returns a statement that lifts the waivers of a table of cells. */
+/** Returns a statement that lifts the waivers of a table of cells, also if the database's clock was set back since. */
 export function liftWaivers(cells: RawBuilder<unknown>, runId: string | null): RawBuilder<unknown> {
   return sql`
-    update losant_usage.waivers w set lifted_at = ${CLOCK}, lifted_by_run = ${runId}::uuid from ${cells} as k
+    update losant_usage.waivers w set lifted_at = greatest(${CLOCK}, w.waived_at), lifted_by_run = ${runId}::uuid
+    from ${cells} as k
     where w.usage_date = k.usage_date and w.org_id = k.org_id and w.stream = k.stream and w.lifted_at is null`;
 }
 

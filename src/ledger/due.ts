@@ -152,6 +152,10 @@ export function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<
     ) as t where t.at > ${after})`;
 }
 
+/** The condition that the track of a cell `c` has ended. Once its cells are waived, they are not read again. */
+export const IS_TRACK_ENDED = sql<boolean>`exists (select from losant_usage.tracks t
+  where t.org_id = c.org_id and t.stream = c.stream and c.usage_date between t.first_day and t.last_day)`;
+
 /** After a change of the policy, cells are due at their next checkpoint at the latest; if unscheduled, now. */
 export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const { db, instanceId, policy } = ledger;
@@ -173,7 +177,8 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
     await setCells(trx, {
       set: sql`next_read_at = ${nextReadAt}`,
       where: sql`${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
-        and c.reason is distinct from ${BEFORE_CREATION} and c.next_read_at is distinct from ${nextReadAt}`,
+        and c.reason is distinct from ${BEFORE_CREATION} and not (c.standing = 'waived' and ${IS_TRACK_ENDED})
+        and c.next_read_at is distinct from ${nextReadAt}`,
     });
   });
   await updateInstance(ledger, {

@@ -1,7 +1,7 @@
 import { type Kysely, type NotNull, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { FIRST_DAY, type UsageDay } from '../usage/day.ts';
+import { FIRST_DAY, latestDay, type UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { lastEndedDay } from '../usage/policy.ts';
 import { requeueCells } from './due.ts';
@@ -79,7 +79,8 @@ async function upsertPage(ledger: LedgerWriter, orgs: readonly IdentifiedOrg[]):
     const transferredOrgs = changedOrgs.filter(({ ownerId }) => ownerId !== instanceId);
     if (transferredOrgs.length > 0) {
       const formerOwnerIds = transferredOrgs.map(({ ownerId }) => ownerId);
-      await markTransferred(trx, [...formerOwnerIds, instanceId], lastEndedDay(nowMs));
+      const lastDay = latestDay(lastEndedDay(nowMs), ...transferredOrgs.map(({ lastSeenOn }) => lastSeenOn));
+      await markTransferred(trx, [...formerOwnerIds, instanceId], lastDay);
       await addTotals(trx, selectCells(orgIdsOf(transferredOrgs)));
     }
     return foreignOrgs;
@@ -96,12 +97,13 @@ async function lockExistingOrgs(
   trx: Kysely<Schema>,
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
-  const { rows } = await sql<ForeignOrg & { isDeleted: boolean; canTransfer: boolean }>`
+  const { rows } = await sql<ForeignOrg & { isDeleted: boolean; canTransfer: boolean; lastSeenOn: UsageDay }>`
     with o as (
       select * from losant_usage.organizations where org_id = any (${orgIds}::text[])
       order by org_id for no key update
     )
     select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isDeleted",
+      (o.last_seen_at at time zone 'UTC')::date as "lastSeenOn",
       o.deleted_on is not null or o.unlisted_on is not null
         or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "canTransfer"
     from o where o.instance_id <> ${instanceId} or o.deleted_on is not null
@@ -143,11 +145,11 @@ async function upsertRows(
       deleted_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
 }
 
-/** Totals of both instances up to yesterday are not comparable, and cells past the horizon may have arrived. */
-async function markTransferred(trx: Kysely<Schema>, instanceIds: readonly string[], yesterday: UsageDay) {
+/** Totals of both instances up to `lastDay` are not comparable, and cells past the horizon may have arrived. */
+async function markTransferred(trx: Kysely<Schema>, instanceIds: readonly string[], lastDay: UsageDay) {
   await sql`
     update losant_usage.instances i set horizon_day = null,
-      org_transferred_on = greatest(i.org_transferred_on, ${yesterday}::date)
+      org_transferred_on = greatest(i.org_transferred_on, ${lastDay}::date)
     from (
       select instance_id from losant_usage.instances where instance_id = any (${instanceIds}::text[])
       order by instance_id for no key update

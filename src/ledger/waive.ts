@@ -7,7 +7,7 @@ import type { DayRange } from '../usage/day.ts';
 import type { Policy } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { countCellsOfOrg, keysOf, liftWaivers, setCells } from './coverage.ts';
-import { selectNextCheckpoint } from './due.ts';
+import { IS_TRACK_ENDED, selectNextCheckpoint } from './due.ts';
 import { createExpectedCellsOf } from './expected.ts';
 import { computeOurSums } from './instances.ts';
 import { eachPage, TRANSACTION_CELLS } from './lease.ts';
@@ -40,9 +40,7 @@ const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavaila
       and r.started_at > c.next_read_at and r.finished_at is not null)))`;
 
 /** Days of an ended track are not read again, as whoever waives them wants; an overdue one at its next checkpoint. */
-const nextReadAt = (policy: Policy) => sql`case
-  when exists (select from losant_usage.tracks t where t.org_id = c.org_id and t.stream = c.stream
-    and c.usage_date between t.first_day and t.last_day) then null
+const nextReadAt = (policy: Policy) => sql`case when ${IS_TRACK_ENDED} then null
   when losant_usage_internal.is_overdue(c.next_read_at) then ${selectNextCheckpoint(policy, sql`now()`)}
   else c.next_read_at end`;
 

@@ -12,7 +12,7 @@ import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 import type { RunOptions } from './context.ts';
-import { extractSlice } from './extract.ts';
+import { extractSlice, type SliceResult } from './extract.ts';
 import type { Session } from './session.ts';
 
 /** Control totals must not hold up a run for long; the next run continues with the days that remain. */
@@ -62,12 +62,14 @@ async function requestTotals(session: Session): Promise<void> {
   const { context } = session;
   const { instanceId, concurrency, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)]);
-  // A scope that is missing for one day is missing for all of them.
+  // What is rejected for one day is rejected for all of them, unless the request itself is invalid.
+  const isRejected = ({ error }: SliceResult) =>
+    error !== null && FAILURES[error.kind].isDefinitive && error.kind !== 'refused';
   const rejectedStreams = new Set<string>();
   const extract = async (slice: Slice) => {
     if (rejectedStreams.has(slice.stream)) return [];
     const results = await extractSlice(slice, context, signal);
-    if (results.some(({ error }) => error?.kind === 'forbidden')) rejectedStreams.add(slice.stream);
+    if (results.some(isRejected)) rejectedStreams.add(slice.stream);
     return results;
   };
   let problem: string | null = null;

@@ -192,7 +192,10 @@ function toReason({ kind, message }: LosantError): Reason {
   return { code: kind, detail: withoutIdsAndDays(message) };
 }
 
-/** Loads results, except rejected tokens and scopes: these say nothing of the cells, and would postpone their retry. */
+/**
+ * Loads results, except rejected tokens and scopes, and requests that a long pause kept from being sent: these say
+ * nothing of the cells, and would postpone their retry.
+ */
 async function loadResults(results: readonly SliceResult[], session: Session, signal: AbortSignal): Promise<void> {
   const { context, tally, refusals, ledger } = session;
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);
@@ -201,7 +204,8 @@ async function loadResults(results: readonly SliceResult[], session: Session, si
     tally.unknownKeys += result.unknownKeys;
     tally.outsideBuckets += result.outsideBuckets;
     const { slice, error, responses } = result;
-    if (error !== null && refusals.isGlobal(result)) tally.addUnreadSlice(slice, toReason(error));
+    const isUnsent = error?.kind === 'rate_limited' && error.status === null;
+    if (error !== null && (isUnsent || refusals.isGlobal(result))) tally.addUnreadSlice(slice, toReason(error));
     else loadable.push(...responses);
   }
   if (loadable.length > 0) {

@@ -45,8 +45,9 @@ export async function runInstance(setup: RunSetup, instance: InstanceConfig, opt
     await recordAttemptError(handle.db, instanceId, null);
     return outcome;
   } catch (error) {
-    // A day or organization that somebody mistyped is no failure of the instance.
-    const isRecorded = !(error instanceof BusyError || error instanceof SettingsError || options.signal.aborted);
+    // A day or organization that somebody mistyped is no failure of the instance; a token that cannot be read is one.
+    const isMistyped = error instanceof SettingsError && options.kind !== 'scheduled';
+    const isRecorded = !(error instanceof BusyError || isMistyped || options.signal.aborted);
     if (isRecorded) await recordFailure(setup, instanceId, options, error);
     throw error;
   }

@@ -107,7 +107,8 @@ function applyLoss(input: ApplyInput, verdict: Omission, lostNumbers: string): C
   const countedInput = { ...input, cell: { ...cell, ...count } };
   const recheckMs = isThird ? null : response.sentAtMs + HOUR_MS;
   if (cell.standing === 'waived') return keepWaived(countedInput, recheckMs);
-  const detail = `Losant omitted ${lostNumbers}, but a nonzero number is stored`;
+  const stored = cell.numbers !== null && hasNonzero(cell.numbers) ? 'a nonzero number' : 'a number';
+  const detail = `Losant omitted ${lostNumbers}, but ${stored} is stored`;
   return markInDoubt(countedInput, { code: 'omitted', detail }, recheckMs);
 }
 

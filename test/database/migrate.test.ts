@@ -1,5 +1,5 @@
-import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
@@ -207,6 +207,22 @@ describe('always.sql', () => {
 });
 
 describe('a database that is not at head', () => {
+  type Program = Readonly<{ requireSchema: typeof requireSchema }>;
+  test('is newer than a program that goes on after its package was replaced', async () => {
+    const files = ['package.json', 'migrations', 'src'];
+    for (const each of files) cpSync(each, join(folder, each), { recursive: true });
+    symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
+    const program = (await import(join(folder, 'src/database/migrate.ts'))) as Program;
+    const filled = await createTestDatabase();
+    onTestFinished(() => filled.drop());
+    await using migrator = await open(filled.url);
+    expect(await program.requireSchema(migrator)).toEqual([]);
+    write('migrations/0099_next', 'select;\n');
+    await migrateToHead(migrator, join(folder, 'migrations'));
+    const refused = { kind: 'database_too_new', message: containing('it has 0099_next') };
+    await expect(program.requireSchema(migrator)).rejects.toMatchObject(refused);
+  });
+
   type Files = Readonly<Record<string, string>>;
   const ONE = { '0001_first': FIRST };
   const TWO = { ...ONE, '0002_second': SECOND };

@@ -190,6 +190,13 @@ describe('an organization of another instance', () => {
     expect(await history()).toHaveLength(2);
   });
 
+  test('is transferred with the day of the transfer if it was still listed there on that day', async () => {
+    await storeAt(TUESDAY, [acme()], { instanceId: OTHER });
+    await countUnlistedDay(ledger.writer({ instanceId: OTHER }), DELETION);
+    await storeAt('2026-11-24T15:00:00.000Z', [acme()]);
+    expect(await ledger.list(transferDays)).toEqual(['11-24', '11-24']);
+  });
+
   test('is neither deleted nor counted as unlisted by the run of its former instance, which had found it missing', async () => {
     await storeAt(MONDAY, [acme()], { instanceId: OTHER });
     const former = ledger.writer({ instanceId: OTHER });

@@ -1,10 +1,11 @@
 /** Waivers of a person: which cells can be waived, what lifts a waiver, and what stays on record. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { applyPolicy } from '../../src/ledger/due.ts';
 import type { Waiver } from '../../src/ledger/waive.ts';
 import { asOwner } from '../support/databases.ts';
 import { containing } from '../support/texts.ts';
-import { failed, omitted } from '../usage/cells.ts';
+import { failed, omitted, POLICY } from '../usage/cells.ts';
 import { COMPUTE_SUMS, cellResponse, deviceResponse, INSTANCE, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
@@ -132,6 +133,8 @@ describe('a cell that is due for more than a day', () => {
     const orgId = await storeDays('2026-11-28T00:30:00.000Z');
     await addRun('2026-11-27T00:15:00Z');
     await waive(orgId, '2026-11-21');
+    // Neither after a change of the checkpoints.
+    await applyPolicy(ledger.writer({ policy: { ...POLICY, readAtHours: [...POLICY.readAtHours, 744] } }));
     await ledger.asProgram(CONTINUE_TRACKS);
     expect(await waive(orgId, '2026-11-20..2026-11-23')).toHaveLength(3);
     expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
@@ -173,6 +176,14 @@ test('leaves later checkpoints: a good read lifts the waiver, which stays on rec
     '11-23 device_counts waived waived 11-26T00:00',
   ]);
   expect(await waivers(orgId)).toEqual([`11-22 known outage true true ${RUN_1}`, '11-23 known outage true false -']);
+});
+
+test('a good read lifts the waiver even if the clock of the database was set back since', async () => {
+  const orgId = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-22' }, DEVICES);
+  await waive(orgId, '2026-11-22');
+  await ledger.setTime('2026-11-24T11:00:00.000Z');
+  await ledger.load([deviceResponse(orgId, '2026-11-22')]);
+  expect(await waivers(orgId)).toEqual([`11-22 known outage true true ${RUN_1}`]);
 });
 
 test('repeating a waiver replaces the reason and keeps the earlier one', async () => {

@@ -194,14 +194,18 @@ it('control totals of a rejected stream are a problem; those that fail are pendi
   expect(await readOutcomes(stage)).toEqual(EQUAL);
 });
 
-it('a missing scope of control totals is not asked for day after day in a run', async () => {
+it.for([
+  ['forbidden', 'are not'],
+  ['not_found', 'are not'],
+  ['too_large', 'are'],
+] as const)('control totals rejected as %s for a day %s asked for day after day', async ([kind, outcome]) => {
   const stage = await createStage({ orgs: 1 });
-  await breakTotals(stage, 'forbidden', 'instance.payloadCounts');
+  await breakTotals(stage, kind, 'instance.payloadCounts');
   const days = { from: '2026-11-03', to: '2026-11-22' };
   await stage.run({ kind: 'backfill', range: days, streams: ['payload_sources'] });
   const { faults } = (await stage.platform.control('stats')) as { faults: Record<string, number> };
   // As many as are requested at the same time.
-  expect(faults['forbidden']).toBeLessThanOrEqual(stage.context().concurrency);
+  expect((faults[kind] as number) <= stage.context().concurrency ? 'are not' : 'are').toBe(outcome);
 });
 
 it('control totals are neither read nor compared if only some organizations are selected', async () => {

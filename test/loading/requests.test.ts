@@ -51,3 +51,17 @@ test('an organization that does not respond is given up after half a window or t
   const complete = { status: 'complete', cells: { planned: 156, loaded: 156 } };
   expect((await stage.run({ kind: 'manual' })).report).toMatchObject(complete);
 });
+
+test('what was not requested because of a long pause stays due, and is read by the next run', async () => {
+  const stage = await createStage({ orgs: 4 });
+  const faults = { kinds: ['rate_limit_seconds'], retryAfterSeconds: 1_200, actions: ['instanceOrg.deviceCounts'] };
+  await stage.platform.control('config', { faults });
+  const { report } = await stage.run();
+  expect(report).toMatchObject({ status: 'partial', cells: { planned: 16 } });
+  const failed = 'select count(*)::integer as cells from losant_usage.cells where failed_reads > 0';
+  const [{ cells } = { cells: 0 }] = (await stage.query(failed)) as { cells: number }[];
+  // One of each organization at most.
+  expect(cells).toBeLessThanOrEqual(4);
+  await stage.platform.control('config', { faults: null });
+  expect((await stage.run()).report).toMatchObject({ cells: { planned: 16 - report.cells.loaded - cells, failed: 0 } });
+});

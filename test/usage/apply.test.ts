@@ -91,6 +91,14 @@ describe.each(FLOWS)('a day of %s is omitted', (stream) => {
 });
 
 describe('an omitted level is not zero', () => {
+  test.each([
+    [devices(0, 0, 0), 'a number'],
+    [devices(0, 0, 5), 'a nonzero number'],
+  ])('and %j is named as what is stored', (numbers, stored) => {
+    const input = { stream: 'device_counts', cell: cell('stored', { numbers }), verdict: omitted, hours: 24 };
+    expect(applyTo(input).problem?.detail).toBe(`Losant omitted the day, but ${stored} is stored`);
+  });
+
   testTable(
     'device_counts',
     `

@@ -1,6 +1,6 @@
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
-import { BusyError, DatabaseError, LosantError } from '../../src/errors.ts';
+import { BusyError, DatabaseError, LosantError, SettingsError } from '../../src/errors.ts';
 import { classifyFailure, isRetriedSoon, logProgress } from '../../src/worker/instance-loop.ts';
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
@@ -35,7 +35,7 @@ const refused = ({ instanceId }: Platform) => `losant_usage_token_rejected{insta
 /** Returns an instance whose token cannot be read. */
 const withoutToken = (each: Platform) =>
   instanceOf(each, () => {
-    throw new Error('token file gone');
+    throw new SettingsError('token file gone', { hint: 'restore it' });
   });
 
 const holdLease = (until: string) => asWriter(database.url, holdLeaseOf(platform.instanceId, until));
@@ -51,7 +51,7 @@ test('a wake-up runs each instance, even if others fail', async () => {
   const refusal = containing('ECONNREFUSED');
   expect(await queryOnce(database.url, errors)).toEqual([{ error: refusal }, { error: 'token file gone' }]);
   const codes = replica.loop.statuses.map(({ problem }) => problem?.code ?? null);
-  expect(codes).toEqual(['unexpected', 'unreachable', null]);
+  expect(codes).toEqual(['settings', 'unreachable', null]);
 });
 
 // Guarantee (Runs): In a worker, a failing, slow or hanging instance neither stops nor delays another one.
