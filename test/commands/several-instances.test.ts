@@ -100,9 +100,13 @@ describe('--org', () => {
   it('fails only for the instance that rejects the token', async () => {
     await east.control('tokens/revoke', { token: east.token });
     const refused = await resultOf(usage(['run', '--day', day, '--org', eastOrg, westOrg]));
+    const shown = await resultOf(usage(['org', 'show', '--org', westOrg]));
+    const notShown = await resultOf(usage(['org', 'show', '--org', UNKNOWN]));
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     const rejected = { instanceId: idOf(east), error: { code: 'unauthorized' } };
     expect(refused).toMatchObject([5, [rejected, { instanceId: idOf(west), status: 'complete' }]]);
+    expect(shown).toMatchObject([0, { orgId: westOrg }]);
+    expect(notShown).toMatchObject([5, { error: { code: 'unauthorized' } }]);
   });
 });
 
