@@ -85,8 +85,8 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
 
 /**
  * Returns the instances of `--instance`, or all; without `--org`, of them those configured with one of the streams of
- * `--stream`, or all if none is, because a track may have ended. Throws SettingsError for an instance that is not in the
- * settings.
+ * `--stream`, or all if none is, because a track may have ended. Throws SettingsError for an instance that is not in
+ * the settings.
  */
 function selectCandidates(
   instances: readonly InstanceConfig[],
