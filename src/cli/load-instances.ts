@@ -84,12 +84,13 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
 }
 
 /**
- * Returns the instances of `--instance`, or all; of them those configured with one of the streams of `--stream`, or all
- * if none is, because a track may have ended. Throws SettingsError for an instance that is not in the settings.
+ * Returns the instances of `--instance`, or all; without `--org`, of them those configured with one of the streams of
+ * `--stream`, or all if none is, because a track may have ended. Throws SettingsError for an instance that is not in
+ * the settings.
  */
 function selectCandidates(
   instances: readonly InstanceConfig[],
-  { instance: requestedIds, stream: streams }: LoadRequest['selection'],
+  { instance: requestedIds, org: orgIds, stream: streams }: LoadRequest['selection'],
 ): readonly InstanceConfig[] {
   const unknown = requestedIds?.filter((id) => !instances.some((each) => each.instanceId === id)) ?? [];
   if (unknown.length > 0) {
@@ -98,6 +99,7 @@ function selectCandidates(
     });
   }
   const candidates = instances.filter(({ instanceId }) => requestedIds?.includes(instanceId) ?? true);
+  if (orgIds !== null) return candidates;
   const matches = candidates.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
   return matches.length === 0 ? candidates : matches;
 }

@@ -61,14 +61,24 @@ export const orgSet = defineCommand({
   },
 });
 
-/** Looks the organization up in one instance after the other. Throws SettingsError if none has it. */
+/**
+ * Looks the organization up in one instance after the other. If none has it, throws the LosantError of the first that
+ * could not be read, or else SettingsError.
+ */
 export async function findOrg(context: CommandContext, orgId: string): Promise<OrgLookup> {
   const { instances } = context.config;
+  let failure: LosantError | null = null;
   for (const instance of instances) {
     const target = { instance, orgId, client: createReadClient(context, instance) };
-    const currentOrg = await readOrg(target, context.signal);
-    if (currentOrg !== null) return { ...currentOrg, ...target };
+    try {
+      const currentOrg = await readOrg(target, context.signal);
+      if (currentOrg !== null) return { ...currentOrg, ...target };
+    } catch (error) {
+      if (!(error instanceof LosantError)) throw error;
+      failure ??= error;
+    }
   }
+  if (failure !== null) throw failure;
   const where = instances.map(({ instanceId }) => instanceId).join(', ');
   throw new SettingsError(`--org ${orgId}: not found in instance ${where}`, {
     hint: 'check the ID; the organization may have been deleted, or the token may belong to another instance',

@@ -77,15 +77,15 @@ function renderProgress({ progress }: InstanceStatus, label: string): Html | str
 }
 
 /**
- * Says in one line whether the day is complete that was yesterday when the status was read. Instances are ignored until
- * their first run has finished.
+ * Says in one line whether the day is complete that was yesterday when reading the status began. Instances are ignored
+ * until their first run has finished.
  */
 function describeYesterday(
   { isUp, snapshot, error }: DatabaseView,
   statuses: readonly InstanceStatus[],
   nowMs: number,
 ) {
-  const day = addDays(dayAt(snapshot?.atMs ?? nowMs), -1);
+  const day = addDays(snapshot?.value.at.slice(0, 10) ?? dayAt(nowMs), -1);
   if (!isUp || snapshot === null) {
     const problem = isUp ? describeReadFailure(error) : 'the database is not responding';
     const isReading = isUp && error === undefined;

@@ -6,7 +6,7 @@ import { joinParts, showCode, showDifference, showNumber } from '../terminal/wor
 import { type DayRange, daysOfMonth, type Month, type UsageDay } from '../usage/day.ts';
 import { type Html, linkTo, renderCommands, renderPill, showMonth } from './elements.ts';
 import { SEARCH, selectInstanceName } from './filters.ts';
-import { type ConsolePage, type PageRequest, readMonth, renderCount } from './page.ts';
+import { type ConsolePage, type PageRequest, readMonth, renderCount, showAge } from './page.ts';
 import { type Columns, createTablePage, renderHtmlTable, type TableColumn, type TableRow } from './table.ts';
 
 const PATH = '/billing';
@@ -174,7 +174,8 @@ export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subje
       'customer_id',
       'plan_id',
     ],
-    totals: totals.snapshot?.value ?? {},
+    totals:
+      totals.snapshot === null ? {} : { ...totals.snapshot.value, org_name: joinParts(' ', 'Total', showAge(totals)) },
   };
 });
 

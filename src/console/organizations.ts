@@ -7,7 +7,7 @@ import { count, showChange, showNumber } from '../terminal/words.ts';
 import { describeReadFailure, ReadTimeoutError } from './cached-reads.ts';
 import { addressOf, type Html } from './elements.ts';
 import { escapeLike, matchesText, SEARCH, toSearchText } from './filters.ts';
-import { type ConsolePage, isCounting, renderCount } from './page.ts';
+import { type ConsolePage, renderCount } from './page.ts';
 import { wasRead } from './sources.ts';
 import { type Columns, createTablePage } from './table.ts';
 
@@ -57,8 +57,10 @@ export const organizationsPage = createTablePage<OrganizationRow>(
     const readAll = (db: Kysely<Schema>) => readActivity(db, instanceIds);
     const activity = await recall(['activity'], readAll, isFile ? FILE_WAIT_MS : undefined);
     const isUnknown = activity.snapshot === null;
-    if (isUnknown && isFile) {
-      const reason = isCounting(activity) ? 'they are still being counted' : describeReadFailure(activity.error);
+    const { startedAtMs, error } = activity;
+    // A file cannot say how old its counts are.
+    if (isFile && (startedAtMs !== null || error !== undefined)) {
+      const reason = error === undefined ? 'they are still being counted' : describeReadFailure(error);
       throw new ReadTimeoutError(reason);
     }
     const only = query['only'] ?? '';

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showDistance, showDuration } from '../terminal/words.ts';
+import { capitalize, showDistance, showDuration } from '../terminal/words.ts';
 import { dayAt, type Month, parseMonth } from '../usage/day.ts';
 import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
 import { type Html, renderLink } from './elements.ts';
@@ -119,17 +119,19 @@ export const RELOAD_SECONDS = 3;
 /** An older result is shown with its age. */
 const OLD_RESULT_MS = 180_000;
 
+/** Returns the age of a result that is old or could not be read again, as `as of 4 min ago`; otherwise ''. */
+export function showAge({ snapshot, error, nowMs }: CachedRead<unknown>): string {
+  if (snapshot === null || (error === undefined && nowMs - snapshot.atMs <= OLD_RESULT_MS)) return '';
+  return `as of ${showDistance(snapshot.atMs - nowMs)}`;
+}
+
 /** Renders a count in its place: what is known, or that it is being read, or why it could not be. */
-export function renderCount<T>(
-  { snapshot, startedAtMs, error, nowMs }: CachedRead<T>,
-  subject: string,
-  render: (value: T) => Html,
-): Html {
+export function renderCount<T>(read: CachedRead<T>, subject: string, render: (value: T) => Html): Html {
+  const { snapshot, startedAtMs, error, nowMs } = read;
   const failure = error === undefined ? '' : `${subject} could not be read: ${describeReadFailure(error)}.`;
   if (snapshot !== null) {
-    const isOld = nowMs - snapshot.atMs > OLD_RESULT_MS || failure !== '';
-    const age = html`<p class="warn">As of ${showDistance(snapshot.atMs - nowMs)}. ${failure}</p>`;
-    return html`${render(snapshot.value)}${isOld && age}`;
+    const age = capitalize(showAge(read));
+    return html`${render(snapshot.value)}${age !== '' && html`<p class="warn">${age}. ${failure}</p>`}`;
   }
   if (failure !== '') return html`<p class="bad">${failure}</p>`;
   const ms = nowMs - (startedAtMs ?? nowMs);

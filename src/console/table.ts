@@ -46,7 +46,10 @@ function toLabel(name: string): string {
 
 interface TableParts {
   readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
-  /** The sums of columns over all rows, also those of other pages; without any, there is no line for them. */
+  /**
+   * The sums of columns over all rows, also those of other pages; without any, there is no line for them. That of the
+   * first column is the label of the line.
+   */
   readonly totals?: TableRow;
   /** Whether it may be wider than the page, and scrolls then. */
   readonly isWide?: boolean;
@@ -75,7 +78,7 @@ export function renderHtmlTable<R extends TableRow>(
   )}</tbody>${
     visibleColumns.some(({ sum }) => sum !== undefined) &&
     html`<tfoot><tr>${visibleColumns.map(({ style, sum }, index) => {
-      const text = index === 0 ? 'Total' : typeof sum === 'number' ? showNumber(sum) : '';
+      const text = index === 0 ? (sum ?? 'Total') : typeof sum === 'number' ? showNumber(sum) : '';
       return html`<td class="${style}">${text}</td>`;
     })}</tr></tfoot>`
   }</table></div>`;

@@ -124,21 +124,21 @@ function describeDays(
   { metric, comparison }: Pick<UsageQuery, 'metric' | 'comparison'>,
   days: readonly ComparedDay[],
 ): string {
-  const expectedDays = days.filter(({ standing }) => standing !== null);
-  const storedDays = expectedDays.filter(({ quantity }) => quantity !== null);
-  const daysNotStored = expectedDays.length - storedDays.length;
-  const valuesNotStored = days.reduce((sum, day) => sum + day.valuesNotStored, 0);
+  const storedDays = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
+  if (storedDays.length === 0) return 'Nothing is stored.';
+  const { total, daysNotStored, valuesNotStored, paired, pairedDays } = addUpDays(metric, days);
   const remark = [
     daysNotStored > 0 ? ` ${count(daysNotStored, 'day is', 'days are')} not stored and not included.` : '',
     valuesNotStored > 0 ? ` ${count(valuesNotStored, 'value is', 'values are')} not stored and not included.` : '',
   ].join('');
-  if (storedDays.length === 0) return 'Nothing is stored.';
-  const { total, paired, pairedDays } = addUpDays(metric, days);
   const scope = isLevel(metric) ? `on ${storedDays.at(-1)?.day}` : `over ${count(storedDays.length, 'stored day')}`;
   const head = `${showNumber(total ?? 0)} ${scope}.`;
-  if (pairedDays === 0) return `${head}${remark}`;
-  const sums = paired.map(showNumber).join(' and ');
-  const pairs = `${sums} over ${count(pairedDays, 'day')} stored on both sides`;
+  const lastPair = days.findLast(({ pair }) => pair !== null);
+  if (lastPair === undefined) return `${head}${remark}`;
+  const [now, before] = paired.map(showNumber);
+  const pairs = isLevel(metric)
+    ? `${now} on ${lastPair.day} and ${before} on ${lastPair.comparedDay}`
+    : `${now} and ${before} over ${count(pairedDays, 'day')} stored on both sides`;
   return `${head} ${showPairChange(paired)} compared with the ${COMPARISONS[comparison]}: ${pairs}.${remark}`;
 }
 

@@ -99,17 +99,25 @@ function selectRunCells(
       and (${isBackfill || range === null}::boolean or w.usage_date between ${from}::date and ${to}::date)`;
 }
 
-/** Returns a query for the cells that a first run would create from Losant's list. The query reads no table. */
+/**
+ * Returns a query for the cells that a first run would create from Losant's list and read. Its tracks begin with
+ * yesterday; a backfill adds the days of its range that Losant retains, and those up to yesterday. The query reads no
+ * table.
+ */
 async function selectListedCells(
   { client, instanceId, selection, streams, policy, now }: InstanceContext,
-  { orgIds, streams: requestedStreams, range, signal }: PreviewOptions,
+  { kind, orgIds, streams: requestedStreams, range, signal }: PreviewOptions,
 ): Promise<RawBuilder<unknown>> {
-  const yesterday = lastEndedDay(now());
+  const [yesterday, horizon] = [lastEndedDay(now()), horizonStart(now(), policy)];
+  const isBackfill = kind === 'backfill' && range !== null;
+  const [from, to] = isBackfill
+    ? [range.to < horizon ? yesterday : range.from, yesterday]
+    : [yesterday, range?.to ?? yesterday];
   const firstDays = new Map<string, UsageDay>();
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
     for (const item of items) {
       const createdOn = 'problem' in item ? null : item.createdOn;
-      const firstDay = latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy));
+      const firstDay = latestDay(from, createdOn, horizon);
       if (item.orgId !== null) firstDays.set(item.orgId, firstDay);
     }
   }
@@ -121,6 +129,6 @@ async function selectListedCells(
   return sql`
     select o.org_id, s.stream, day::date
     from unnest(${orgs.map(([id]) => id)}::text[], ${orgs.map(([, day]) => day)}::date[]) as o (org_id, first_day)
-    cross join unnest(${requestedStreams ?? streams}::text[]) as s (stream)
-    cross join generate_series(o.first_day::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
+    cross join unnest(${streams.filter((stream) => requestedStreams?.includes(stream) ?? true)}::text[]) as s (stream)
+    cross join generate_series(o.first_day::timestamp, ${to}::timestamp, interval '1 day') as day`;
 }

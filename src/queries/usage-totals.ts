@@ -137,6 +137,7 @@ export function addUpDays(metric: string, days: readonly ComparedDay[]) {
   return {
     /** Null if nothing is stored. */
     total: quantities.length === 0 ? null : addUp(quantities),
+    daysNotStored: countedDays.filter(({ standing, quantity }) => standing !== null && quantity === null).length,
     valuesNotStored: countedDays.reduce((sum, day) => sum + day.valuesNotStored, 0),
     /** The sums over what is stored on both sides, and on how many days. */
     paired,

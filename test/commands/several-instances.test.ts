@@ -100,9 +100,13 @@ describe('--org', () => {
   it('fails only for the instance that rejects the token', async () => {
     await east.control('tokens/revoke', { token: east.token });
     const refused = await resultOf(usage(['run', '--day', day, '--org', eastOrg, westOrg]));
+    const shown = await resultOf(usage(['org', 'show', '--org', westOrg]));
+    const notShown = await resultOf(usage(['org', 'show', '--org', UNKNOWN]));
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     const rejected = { instanceId: idOf(east), error: { code: 'unauthorized' } };
     expect(refused).toMatchObject([5, [rejected, { instanceId: idOf(west), status: 'complete' }]]);
+    expect(shown).toMatchObject([0, { orgId: westOrg }]);
+    expect(notShown).toMatchObject([5, { error: { code: 'unauthorized' } }]);
   });
 });
 
@@ -112,6 +116,10 @@ it('--stream runs only the instances that load the stream, and is refused if no 
   expect(run).toMatchObject([0, { orgs: 3, cells: { planned: 3 } }]);
   const refused = await resultOf(usage(['run', '--stream', 'payload_hours', '--instance', idOf(west)], changes));
   expect(refused).toMatchObject([2, { error: { message: containing('--stream payload_hours') } }]);
+  // As explain prints it for a track that has ended.
+  const cell = ['--from', day, '--to', day, '--org', westOrg, '--stream', 'payload_totals', '--force'];
+  const ended = await resultOf(usage(['backfill', ...cell], changes));
+  expect(ended).toMatchObject([0, { instanceId: idOf(west), orgs: 1, cells: { planned: 1 } }]);
 });
 
 it('a manual run reports to the monitor only the instances that no other process runs', async () => {

@@ -72,6 +72,14 @@ describe('Home', () => {
     expect(home).toContain('as of 13 h ago; refreshing it is slow');
   });
 
+  it('gives a status whose read has lasted beyond midnight the day on which it began', async () => {
+    const { isUp, snapshot } = await world.sources.database();
+    nowMs = Date.parse('2026-11-29T00:00:02Z');
+    const read = { value: { ...(snapshot?.value as Health), at: '2026-11-28T23:59:58.000Z' }, atMs: nowMs };
+    const database = () => Promise.resolve({ isUp, snapshot: read });
+    expect(await serve({ database }).text('/')).toMatch(/^\s*Friday 27 November incomplete/);
+  });
+
   it('counts the organizations only of instances that were read', async () => {
     const { isUp, snapshot } = await world.sources.database();
     const homeOf = async (neverReadSince: string | null) => {
@@ -124,6 +132,22 @@ describe('organizations whose activity is not known yet', () => {
     expect(await serve().text('/organizations')).toContain(failure);
   });
 
+  it('are in no file if all that is known is old', async () => {
+    const pages = serve();
+    const statusOf = async () => {
+      const response = await pages.get('/organizations?format=csv');
+      // A file that nobody reads keeps its connection.
+      await response.text();
+      return response.status;
+    };
+    expect(await statusOf()).toBe(200);
+    nowMs += 600_000;
+    reads = ['fails'];
+    expect(await statusOf()).toBe(503);
+    nowMs += 100_000;
+    expect(await statusOf()).toBe(200);
+  });
+
   it('are no page in a file', async () => {
     reads = ['fails'];
     const response = await serve().get('/organizations?only=changed&format=csv');
@@ -148,4 +172,14 @@ test('months that are not known yet say so on their pages', async () => {
   reads = ['hangs', 'hangs'];
   expect(await serve().text('/billing')).toContain('Counting…');
   expect(await serve().text('/billing/2026-10')).toMatch(/Counting….* 7 rows /);
+});
+
+test('old totals of a month have their age', async () => {
+  const pages = serve();
+  await expect.poll(() => pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 500 ');
+  nowMs += 600_000;
+  reads = ['real', 'fails'];
+  expect(await pages.text('/billing/2026-09')).toContain(' Total as of 10 min ago 94,200 93,700 500 ');
+  nowMs += 60_000;
+  expect(await pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 500 ');
 });

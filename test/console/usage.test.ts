@@ -67,6 +67,12 @@ test('a day that is not read yet is not stored, and not 0 because an organizatio
   await expect.poll(() => changedWorld.text('/')).toContain(devices);
   const page = '/usage?metric=devices_total';
   expect(await changedWorld.text(page)).toContain(' 70 on 2026-11-26. ');
+  // Its last day has all values, and only that day counts.
+  const devicesBefore = await changedWorld.text(`${page}&to=2026-11-26`);
+  expect(devicesBefore).toContain(
+    ' 70 on 2026-11-26. 0% compared with the same weekdays before: 70 on 2026-11-26 and 70 on 2026-10-29. same ',
+  );
+  expect(devicesBefore).not.toContain('not stored and not included');
   // The newcomer did not exist on the 22nd, and so had 0.
   const nextDay = await changedWorld.text(`${page}&vs=previous_days&from=2026-11-23&to=2026-11-23`);
   expect(nextDay).toContain('Sun, 22 Nov 2026: not stored');

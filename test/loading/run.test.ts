@@ -250,6 +250,25 @@ it('the preview of a backfill has the days up to the next track, and the run rea
   expect(await previewRun(stage.context(), { ...OPTIONS, ...past })).toMatchObject({ cells: 0 });
 });
 
+it.for([
+  { kind: 'manual', range: null },
+  { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } },
+  { kind: 'manual', range: null, streams: ['device_counts', 'payload_hours'] },
+  { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-22' } },
+  { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } },
+] as const)('the preview of a first run has what the run reads: %j', async (options) => {
+  const stage = await createStage({ orgs: 1 });
+  const { from, to, cells } = await previewRun(stage.context(), { ...OPTIONS, ...options });
+  const { report } = await stage.run(options);
+  expect([report.from, report.to, report.cells.planned]).toEqual([from, to, cells]);
+});
+
+it('the preview of a first run of a day that is not expected has no cells', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const range = { from: '2026-11-10', to: '2026-11-10' };
+  expect(await previewRun(stage.context(), { ...OPTIONS, kind: 'manual', range })).toMatchObject({ cells: 0 });
+});
+
 // Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
 // drops ends the run.
 it('a foreign rule on a table is named before anything is read', async () => {
