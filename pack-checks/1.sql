@@ -378,6 +378,9 @@ select 'lines.csv', l.org_id || ' ' || l.metric || ': is not a metric with this 
 left join metrics m on m.metric = l.metric and m.unit = l.unit and m.kind = l.kind where m.metric is null limit 20;
 select 'lines.csv', org_id || ' ' || metric || ': quantity is not total minus billed_before' from lines
 where quantity is not case when billed_before is null then total else total - billed_before end limit 20;
+select 'lines.csv', org_id || ' ' || metric || ': was billed before, but the manifest names no earlier statement'
+from lines where billed_before is not null
+  and not exists (select 1 from manifest_json, json_each(statement -> 'earlier')) limit 20;
 select 'lines.csv', org_id || ' ' || metric || ': days do not add up' from lines
 where expected <> final + waived + pending + unavailable + in_doubt + missing or stored > expected
   or unreported > stored limit 20;
@@ -512,10 +515,17 @@ where (r.stream, n.key) not in (
 -- A number that changed: a metric, or a number of a source or an hour, by its path.
 create table changes (org_id text, usage_date text, stream text, revision integer, path text, name text, old, new,
   primary key (org_id, usage_date, stream, path, revision)) without rowid;
+-- Both paths are of json_tree: some versions of SQLite find no key with a quote or a backslash by its path.
 insert into changes
-select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey, iif(t.path = '$', t.key, null),
-  json_extract(r.old, t.fullkey), t.atom
-from revisions r, json_tree(r.new) as t where t.type not in ('object', 'array');
+select org_id, usage_date, stream, revision, path, name, max(old), max(new)
+from (
+  select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey as path, iif(t.path = '$', t.key, null) as name,
+    t.atom as old, null as new
+  from revisions r, json_tree(r.old) as t where t.type not in ('object', 'array')
+  union all
+  select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey, iif(t.path = '$', t.key, null), null, t.atom
+  from revisions r, json_tree(r.new) as t where t.type not in ('object', 'array')
+) group by org_id, usage_date, stream, revision, path, name;
 select 'revisions.csv', a.org_id || ' ' || a.usage_date || ' ' || a.stream || ': revision ' || a.revision || ' changes '
   || a.path || ' from ' || coalesce(a.old, 'none') || ', but revision ' || b.revision || ' had changed it to '
   || coalesce(b.new, 'none')
@@ -628,7 +638,7 @@ from (
   select count(distinct usage_date) as days from settled_days where payload_source_count <> payload_all_count
 ) as d, (
   select sum(iif(outcome in ('differs', 'pending'), days, 0)) as days from reconciliation
-  where stream = 'payload_sources' and compared_with = 'payload_totals'
+  where stream = 'payload_sources' and (compared_with = 'payload_totals' or reason = 'not_summed')
 ) as r
 where d.days > r.days;
 

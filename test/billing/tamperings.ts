@@ -61,7 +61,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [line({ days_unreported: '0' }, notebooks), /days do not match cells.csv/],
   [remove('lines.csv', created), /devices_created: has cells in cells.csv but no line/],
   [add('lines.csv', created, {}), /1 rows repeat the key of another row/],
-  [line({ billed_before: '5', quantity: '8' }), /billed_before is 5/],
+  [line({ billed_before: '5', quantity: '8' }), /was billed before, but the manifest names no earlier statement/],
   [add('lines.csv', created, { org_id: STRANGER }), /0009 devices_created: its days/],
   [line({ total: '0013' }), /is not a valid line/],
   [line({ total: '13.0' }), /is not a valid line/],
