@@ -193,8 +193,8 @@ where (standing in (select standing from standings) and is_reported in ('true', 
     or (cast(payload_source_count as integer) || '' = payload_source_count and payload_source_count >= '0'))
 ) is not true limit 20;
 
--- Final, stored and doubtful cells have numbers, and waiting and missing ones have none. A final cell is the result of
--- a response that was sent late enough, and nothing was wrong with it.
+-- Final, stored and doubtful cells have numbers, waiting and missing ones have none, and only numbers have revisions. A
+-- final cell is the result of a response that was sent late enough, and nothing was wrong with it.
 select 'cells.csv', 'line ' || line || coalesce(', ' || cell, '') || ': ' || problem
 from (
   select c.rowid as line, c.org_id || ' ' || c.usage_date || ' ' || c.stream as cell, case
@@ -209,8 +209,8 @@ from (
       and c.reason is not null) is not true then 'is not a valid cell'
     when c.last_read_at < d.ends_at and c.last_read_at <> '' then 'was read before its day ended'
     when c.last_read_at > s.latest_read_at then 'was read after the statement was created'
-    when c.is_stored = 'false' and c.standing in ('final', 'stored', 'in_doubt')
-      then 'is ' || c.standing || ', but its numbers are not stored'
+    when c.is_stored = 'false' and (c.standing in ('final', 'stored', 'in_doubt') or c.revision <> '0')
+      then 'is ' || c.standing || ' at revision ' || c.revision || ', but its numbers are not stored'
     when c.is_stored = 'true' and (c.standing in ('waiting', 'missing') or c.revision = '0')
       then 'is ' || c.standing || ' at revision ' || c.revision || ', but its numbers are stored'
     when c.standing = 'final' and c.last_read_at < d.final_at

@@ -115,6 +115,20 @@ describe('packs that nobody changed', () => {
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
+  test('are valid if thousands of sources were restated at once', async () => {
+    const days = { from: '2026-09-10', to: '2026-09-10' };
+    const orgId = await books.addOrg(days);
+    const names = Array.from({ length: 4_000 }, (_, index) => `${index}`.padStart(200, '"'));
+    const sources = (count: number) => ({
+      payload_source_count: 4_000 * count,
+      payload_sources: { timer: Object.fromEntries(names.map((name) => [name, count])) },
+    });
+    await books.addCells({ orgId, ...days, stream: 'payload_sources', numbers: sources(1) });
+    await books.restate(orgId, days.from, { stream: 'payload_sources', old: sources(1), numbers: sources(2) });
+    await books.close('2026-09');
+    expect((await books.verifyMonth('2026-09')).problems).toEqual([]);
+  });
+
   test('are valid if a final number could not be read again', async () => {
     const orgId = await books.addFinalOrg({ from: '2025-12-10', to: '2025-12-10' });
     await books.asProgram(sql`update losant_usage.coverage set reason = 'forbidden', failed_reads = 1
