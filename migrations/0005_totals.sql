@@ -243,10 +243,11 @@ cross join lateral (
 cross join lateral (
   select 'losant' as compared_with, t.our_sum as quantity, t.quantity::numeric as total,
     t.orgs_expected - t.orgs_summed as orgs_missing, null::integer as orgs_differing,
-    -- What was compared before organizations were selected stays compared.
-    case when i.new_orgs_from is null and (t.last_read_at >= f.final_at) is not true then 'selection'
+    -- First, whatever the total: without our sum it is not known either whether there is a counterpart.
+    case when t.our_sum is null then 'not_summed'
+      -- What was compared before organizations were selected stays compared.
+      when i.new_orgs_from is null and (t.last_read_at >= f.final_at) is not true then 'selection'
       when t.usage_date <= i.org_transferred_on then 'organization_transferred'
-      when t.our_sum is null then 'not_summed'
       when t.orgs_unsettled > 0 then 'not_final'
       when t.orgs_summed < t.orgs_expected then 'orgs_missing'
       when t.quantity is null and t.last_read_at >= f.final_at then 'omitted'

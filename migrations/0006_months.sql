@@ -174,7 +174,10 @@ from (
   union all
   select o.instance_id, b.org_id, b.month, b.cause, b.state, b.first_day, b.last_day, b.usage_dates, b.streams,
     b.detail, case when b.next_read_at > now() then greatest(b.next_read_at, case when b.cause = 'not_final' then
-      ((b.last_day + 1)::timestamp + (i.policy ->> 'finalAfterHours')::integer * interval '1 hour') at time zone 'UTC'
+      ((b.last_day + 1)::timestamp + (
+          select min(c.hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as c (hours)
+          where c.hours::integer >= (i.policy ->> 'finalAfterHours')::integer
+        ) * interval '1 hour') at time zone 'UTC'
     end) end
   from losant_usage_internal.org_blockers b
   join losant_usage.organizations o on o.org_id = b.org_id

@@ -193,8 +193,8 @@ where (standing in (select standing from standings) and is_reported in ('true', 
     or (cast(payload_source_count as integer) || '' = payload_source_count and payload_source_count >= '0'))
 ) is not true limit 20;
 
--- Final, stored and doubtful cells have numbers, and waiting and missing ones have none. A final cell is the result of
--- a response that was sent late enough, and nothing was wrong with it.
+-- Final, stored and doubtful cells have numbers, waiting and missing ones have none, and only numbers have revisions. A
+-- final cell is the result of a response that was sent late enough, and nothing was wrong with it.
 select 'cells.csv', 'line ' || line || coalesce(', ' || cell, '') || ': ' || problem
 from (
   select c.rowid as line, c.org_id || ' ' || c.usage_date || ' ' || c.stream as cell, case
@@ -209,8 +209,8 @@ from (
       and c.reason is not null) is not true then 'is not a valid cell'
     when c.last_read_at < d.ends_at and c.last_read_at <> '' then 'was read before its day ended'
     when c.last_read_at > s.latest_read_at then 'was read after the statement was created'
-    when c.is_stored = 'false' and c.standing in ('final', 'stored', 'in_doubt')
-      then 'is ' || c.standing || ', but its numbers are not stored'
+    when c.is_stored = 'false' and (c.standing in ('final', 'stored', 'in_doubt') or c.revision <> '0')
+      then 'is ' || c.standing || ' at revision ' || c.revision || ', but its numbers are not stored'
     when c.is_stored = 'true' and (c.standing in ('waiting', 'missing') or c.revision = '0')
       then 'is ' || c.standing || ' at revision ' || c.revision || ', but its numbers are stored'
     when c.standing = 'final' and c.last_read_at < d.final_at
@@ -378,6 +378,9 @@ select 'lines.csv', l.org_id || ' ' || l.metric || ': is not a metric with this 
 left join metrics m on m.metric = l.metric and m.unit = l.unit and m.kind = l.kind where m.metric is null limit 20;
 select 'lines.csv', org_id || ' ' || metric || ': quantity is not total minus billed_before' from lines
 where quantity is not case when billed_before is null then total else total - billed_before end limit 20;
+select 'lines.csv', org_id || ' ' || metric || ': was billed before, but the manifest names no earlier statement'
+from lines where billed_before is not null
+  and not exists (select 1 from manifest_json, json_each(statement -> 'earlier')) limit 20;
 select 'lines.csv', org_id || ' ' || metric || ': days do not add up' from lines
 where expected <> final + waived + pending + unavailable + in_doubt + missing or stored > expected
   or unreported > stored limit 20;
@@ -512,10 +515,17 @@ where (r.stream, n.key) not in (
 -- A number that changed: a metric, or a number of a source or an hour, by its path.
 create table changes (org_id text, usage_date text, stream text, revision integer, path text, name text, old, new,
   primary key (org_id, usage_date, stream, path, revision)) without rowid;
+-- Both paths are of json_tree: some versions of SQLite find no key with a quote or a backslash by its path.
 insert into changes
-select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey, iif(t.path = '$', t.key, null),
-  json_extract(r.old, t.fullkey), t.atom
-from revisions r, json_tree(r.new) as t where t.type not in ('object', 'array');
+select org_id, usage_date, stream, revision, path, name, max(old), max(new)
+from (
+  select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey as path, iif(t.path = '$', t.key, null) as name,
+    t.atom as old, null as new
+  from revisions r, json_tree(r.old) as t where t.type not in ('object', 'array')
+  union all
+  select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey, iif(t.path = '$', t.key, null), null, t.atom
+  from revisions r, json_tree(r.new) as t where t.type not in ('object', 'array')
+) group by org_id, usage_date, stream, revision, path, name;
 select 'revisions.csv', a.org_id || ' ' || a.usage_date || ' ' || a.stream || ': revision ' || a.revision || ' changes '
   || a.path || ' from ' || coalesce(a.old, 'none') || ', but revision ' || b.revision || ' had changed it to '
   || coalesce(b.new, 'none')
@@ -628,7 +638,7 @@ from (
   select count(distinct usage_date) as days from settled_days where payload_source_count <> payload_all_count
 ) as d, (
   select sum(iif(outcome in ('differs', 'pending'), days, 0)) as days from reconciliation
-  where stream = 'payload_sources' and compared_with = 'payload_totals'
+  where stream = 'payload_sources' and (compared_with = 'payload_totals' or reason = 'not_summed')
 ) as r
 where d.days > r.days;
 

@@ -9,7 +9,7 @@ import { eachDay } from '../../src/usage/day.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
-import { INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
+import { COMPUTE_SUMS, INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
 import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
 
 /** A Tuesday. */
@@ -66,8 +66,10 @@ test('missing cells are named with their streams and first day once they are lat
 test('a cell, and its month, need attention once it has been in doubt for a day, and not before another day', async () => {
   const orgId = await addOrg({ name: 'Doubtful' });
   const key = (day: string) => ({ orgId, stream: 'payload_totals', day });
-  const omit = (...days: readonly string[]) =>
-    ledger.load(days.map((day) => ({ ...key(day), verdict: { kind: 'omitted' } as const })));
+  const omit = async (...days: readonly string[]) => {
+    await ledger.load(days.map((day) => ({ ...key(day), verdict: { kind: 'omitted' } as const })));
+    await ledger.asProgram(COMPUTE_SUMS);
+  };
   const items = () => itemsOf('in_doubt', 'month_ready', 'month_blocked');
   await omit('2026-10-30', '2026-11-20');
   await ledger.setTime('2026-11-25T11:00:00.000Z');

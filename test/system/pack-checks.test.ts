@@ -64,6 +64,25 @@ describe('the sqlite3 shell', () => {
     }
   });
 
+  test('takes any source for what it is: older versions find no key with a quote or a backslash', async () => {
+    const [month, name] = ['2026-06', 'a "b" \\c'];
+    const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-11` });
+    const sources = (count: number) => ({
+      payload_source_count: count,
+      payload_sources: { [name]: { [name]: count } },
+    });
+    const options = { orgId, stream: 'payload_sources', numbers: sources(1) };
+    await books.addCells({ ...options, from: `${month}-10`, to: `${month}-11` });
+    for (const count of [1, 2]) {
+      const change = { stream: 'payload_sources', old: sources(count), numbers: sources(count + 1) };
+      await books.restate(orgId, `${month}-10`, change);
+    }
+    await books.close(month);
+    const { out } = await books.verifyMonth(month);
+    const rows = [matching(/^checked \d+ rows in 8 files$/)];
+    expect(await runShell(out)).toEqual({ rows, stderr: '' });
+  });
+
   /** Only verify compares packs with each other. */
   const isAcrossPacks = (problem: string) =>
     /billed_before is|the statement before it|in an earlier statement/.test(problem);

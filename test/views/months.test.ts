@@ -17,10 +17,11 @@ const ledger = useFilledLedger(NOW, async () => {
   await ledger.expectDays({ from: FIRST, to: LAST }, ['device_counts'], orgId);
   const response = report(devices(1, 0, 17));
   await ledger.load([FIRST, LAST].map((day) => cellResponse(orgId, 'device_counts', day, response)));
+  await ledger.asProgram(COMPUTE_SUMS);
 });
 
 const set = (table: string, assignments: string, where = 'true') =>
-  ledger.asProgram(sql.raw(`update losant_usage.${table} set ${assignments} where ${where}`));
+  ledger.asProgram(sql.raw(`update losant_usage.${table} set ${assignments} where ${where}`), COMPUTE_SUMS);
 const setInstance = (assignments: string) => set('instances', assignments);
 const setLastDay = (assignments: string) => set('coverage', assignments, `usage_date = '${LAST}'`);
 /** Makes the last day a stored number that is read again at an instant. */
@@ -163,6 +164,13 @@ describe('a remedy', () => {
     expect(await remedy()).toEqual([dueAt('2026-11-04 00:00'), 'losant-usage run']);
   });
 
+  test('names a checkpoint, if days become final between two of them', async () => {
+    await set('instances', `policy = policy || '{"readAtHours": [0, 48, 96]}'`);
+    await ledger.setTime('2026-11-02T09:00:00.000Z');
+    await readLastDayAt('2026-11-03T00:00Z')();
+    expect(await remedy()).toEqual([dueAt('2026-11-05 00:00'), 'losant-usage run']);
+  });
+
   test('is inlined, because a function call for each blocker would take as long as the rest', async () => {
     const plan = await ledger.explainIndexes(sql`(verbose) select remedy from losant_usage.month_blockers`);
     expect(plan).toContain('the last of these cells is due at');
@@ -206,7 +214,8 @@ describe('a remedy', () => {
 
   test('reads both streams of a comparison again, and accepts a difference that stays', async () => {
     await compareWith(18)();
-    await set('instance_totals', "counterpart = 'payload_hours', orgs_differing = 1", `usage_date = '${LAST}'`);
+    await ledger.asProgram(sql`update losant_usage.instance_totals set counterpart = 'payload_hours', orgs_differing = 1
+      where usage_date = ${LAST}`);
     expect(await remedy()).toEqual([
       'runs compare these days again once a day; to do so now:',
       'losant-usage backfill --force --instance ME --from 2026-10-31 --to 2026-10-31 ' +

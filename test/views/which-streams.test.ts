@@ -1,8 +1,11 @@
 /** Which streams count where: those with metrics for days, months and statements; hours for themselves. */
+import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
+import { eachDay } from '../../src/usage/day.ts';
+import type { Numbers } from '../../src/usage/numbers.ts';
 import { COMPUTE_SUMS, cellResponse, useFreshLedger } from '../ledger/ledger.ts';
-import { failed, hours, POLICY, report, totals } from '../usage/cells.ts';
+import { failed, hours, minutes, POLICY, report, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
 const ledger = useFreshLedger('2026-11-10T12:00:00.000Z');
@@ -81,8 +84,22 @@ test('hours that were not collected on every day keep no month from being billed
   const orgId = await ledger.createOrg({ createdOn: '2026-10-20' });
   await ledger.expectDays({ from: '2026-10-20', to: '2026-10-31' }, ['payload_totals'], orgId);
   await ledger.expectDays({ from: '2026-10-25', to: '2026-10-31' }, ['payload_hours'], orgId);
-  await ledger.asProgram(sql`update losant_usage.coverage set standing = 'waived', reason = 'waived'`);
+  await ledger.asProgram(sql`update losant_usage.coverage set standing = 'waived', reason = 'waived'`, COMPUTE_SUMS);
   expect(await causes()).toEqual([]);
+});
+
+test('a month of which a stream was tracked in part is not compared with another', async () => {
+  const orgId = await ledger.createOrg({ createdOn: '2026-09-01' });
+  const load = async (stream: string, from: string, to: string, numbers: Numbers) => {
+    await ledger.expectDays({ from, to }, [stream], orgId);
+    await ledger.load(eachDay({ from, to }).map((day) => cellResponse(orgId, stream, day, report(numbers))));
+  };
+  await load('notebook_minutes', '2026-09-01', '2026-10-31', minutes(2, 1));
+  await load('payload_totals', '2026-09-01', '2026-09-30', totals(10, 10, 900));
+  await load('payload_totals', '2026-10-22', '2026-10-31', totals(10, 10, 900));
+  const question = readFileSync('docs/sql/month-over-month.sql', 'utf8').replace(/;\s*$/, '');
+  const columns = 'payloads_before, payloads, payloads_change, payloads_share_by_day, minutes_change';
+  expect(await read(`select ${columns} from (${question}) as q`)).toEqual(['300 100 - - 2']);
 });
 
 describe('hours that differ from the totals', () => {
