@@ -42,7 +42,7 @@ test('a date that moves back lifts only the waivers of the program; those of a p
   // A cell that the program has waived needs no person.
   await expect(ledger.waiveDays(orgId, '2026-11-21')).rejects.toThrow('Nothing was waived');
   await setCreated(orgId, '2026-11-22');
-  const waivedCell = '11-20 waived waived 11-28T00:00';
+  const waivedCell = '11-20 waived waived never';
   const dueCells = ['11-22 waiting never_read 11-24T12:00', '11-23 waiting never_read 11-24T00:00'];
   expect(await cells(orgId)).toEqual([waivedCell, '11-21 waived before_creation never', ...dueCells]);
   await setCreated(orgId, '2026-11-20');

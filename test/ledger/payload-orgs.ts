@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { addDays, eachDay } from '../../src/usage/day.ts';
-import { INSTANCE, type Ledger } from './ledger.ts';
+import { COMPUTE_SUMS, INSTANCE, type Ledger } from './ledger.ts';
 
 export interface PayloadOrg {
   readonly name: string;
@@ -39,6 +39,7 @@ export async function addPayloadOrg(ledger: Ledger, today: string, org: PayloadO
       where org_id = ${orgId}`,
     setPayloads(orgId, numbers),
     sql`${FINISH_CELLS} and d.org_id = ${orgId}`,
+    COMPUTE_SUMS,
   );
   return orgId;
 }

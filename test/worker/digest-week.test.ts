@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { addDays, type DayRange, eachDay } from '../../src/usage/day.ts';
+import { COMPUTE_SUMS } from '../ledger/ledger.ts';
 import { FINISH_CELLS, setPayloads } from '../ledger/payload-orgs.ts';
 import { useDigests } from './digests.ts';
 
@@ -71,5 +72,5 @@ async function readDays(usage: Usage, days: DayRange): Promise<void> {
     const [orgId = ''] = await ledger.list(sql`select org_id from losant_usage.organizations where name = ${name}`);
     await ledger.asProgram(setPayloads(orgId, numbers));
   }
-  await ledger.asProgram(FINISH_CELLS);
+  await ledger.asProgram(FINISH_CELLS, COMPUTE_SUMS);
 }
