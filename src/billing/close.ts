@@ -59,7 +59,7 @@ export async function closeMonth(
       await sql`set transaction isolation level repeatable read`.execute(trx);
       return await work(trx);
     });
-  // What fails after lines were taken is not tried again: they would be taken twice.
+  // A close that fails after lines were taken is not tried again: they would be taken twice.
   let hasTakenLines = false;
   const takeLines: CloseRequest['takeLines'] = async (lines) => {
     hasTakenLines = true;
@@ -137,7 +137,7 @@ async function readDraft(trx: Kysely<Schema>, instance: NamedInstance, request: 
   });
 }
 
-/** What a statement is read from; a view is locked with its tables. */
+/** The tables and views that a statement is read from; a view is locked with its tables. */
 const SOURCES = (
   'cells daily_usage instance_totals instances metrics organization_history organizations revisions statement_lines ' +
   'statements streams tracks waivers'

@@ -8,7 +8,8 @@ import type { Schema } from '../database/schema.ts';
 import { AppError } from '../errors.ts';
 import { restoreCsvText } from '../files/csv.ts';
 import type { ComparedDay } from '../queries/usage-totals.ts';
-import { type Standing, standings } from '../usage/standing.ts';
+import { isSettled, type Standing, standings } from '../usage/standing.ts';
+import { streams } from '../usage/streams/catalog.ts';
 import { hashOf, MANIFEST_NAME, type Manifest, parseManifest } from './manifest.ts';
 import { readManifestText, readStoredFile } from './pack.ts';
 import { checkBytes, FileProblem, readRecords } from './read-packs.ts';
@@ -36,19 +37,17 @@ export interface CustomerStatement {
   readonly days: readonly CustomerDay[];
 }
 
-/** The metrics that can be shown by day, the most telling first, with their streams. */
-const STREAMS: Readonly<Record<string, string>> = {
-  payload_billable_count: 'payload_totals',
-  notebook_minutes: 'notebook_minutes',
-  devices_total: 'device_counts',
-};
-const DAY_METRICS = Object.keys(STREAMS);
+/** The metrics that can be shown by day, the most telling first. */
+const DAY_METRICS = ['payload_billable_count', 'notebook_minutes', 'devices_total'];
 
 /** The rank of a standing: the worst is the highest. */
 const RANK = `case standing ${standings.map((standing, rank) => `when '${standing}' then ${rank}`).join(' ')} end`;
 
 /** Only settled numbers are billed. */
-const IS_SETTLED = `standing in ('final', 'waived')`;
+const IS_SETTLED = `standing in (${standings
+  .filter(isSettled)
+  .map((standing) => `'${standing}'`)
+  .join()})`;
 
 /** The columns that are read, by file. */
 const COLUMNS = {
@@ -147,6 +146,7 @@ export class SealedMonth implements Disposable {
       .all(id) as CustomerLine[];
     const dayMetric = DAY_METRICS.find((metric) => lines.some((line) => line.metric === metric)) ?? null;
     if (dayMetric === null) return { key, lines, dayMetric, days: [] };
+    const stream = streams.find(({ columns }) => columns.includes(dayMetric));
     // The days of an organization are those of the newest statement that bills the metric.
     const days = this.#file
       .prepare(`select day, max(${RANK}) as standing, sum(value) as quantity, sum(value is null) as valuesNotStored
@@ -162,7 +162,7 @@ export class SealedMonth implements Disposable {
               and c.number = d.number
           )
         ) group by day order by day`)
-      .all({ ...id, $metric: dayMetric, $stream: STREAMS[dayMetric] ?? null })
+      .all({ ...id, $metric: dayMetric, $stream: stream?.name ?? null })
       .map((row) => ({ ...row, standing: standings[Number(row['standing'])] }) as CustomerDay);
     return { key, lines, dayMetric, days };
   }
