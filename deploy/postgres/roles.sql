@@ -6,13 +6,6 @@
 --
 -- It sets no passwords, so that none ends up in a file or log. Give each role a password with psql's \password, e.g.
 -- \password losant_usage_writer. Until then nobody can log in as that role.
---
---   losant_usage_migrator   owns the schema: for `losant-usage migrate`, and nothing else
---   losant_usage_writer     for run, worker, backfill, waive, retire, org delete and check: writes usage, cannot
---                           change tables
---   losant_usage_closer     for close, statement and verify: writes statements, reads what the reader reads, changes
---                           no usage
---   losant_usage_reader     for BI tools, dry runs and all other commands: reads usage and views, writes nothing
 
 -- An administrator's session calls nothing that others may have created in the schema public.
 set local search_path = pg_catalog, pg_temp;
