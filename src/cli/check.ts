@@ -38,7 +38,8 @@ export const check = defineCommand({
       const ofInstance = { ...checking, instanceId: instance.instanceId };
       const target = await checkInstance(ofInstance, instance);
       if (probe && target !== null) {
-        await probeOrg(target, (name, work) => runCheck(ofInstance, `probe.${name}`, work));
+        const { horizonDays } = config.policy;
+        await probeOrg(target, horizonDays, (name, work) => runCheck(ofInstance, `probe.${name}`, work));
       }
     }
     const { heartbeatUrl } = config;

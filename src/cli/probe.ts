@@ -10,6 +10,7 @@ import { addDays, type DayRange, dayStartMs, type UsageDay } from '../usage/day.
 import { sumHours } from '../usage/numbers.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import { getStream } from '../usage/streams/catalog.ts';
+import type { UsageRequest } from '../usage/streams/stream.ts';
 
 /** An organization or the whole instance, a day, and the client to read it with. */
 export interface Target {
@@ -24,6 +25,7 @@ export interface Target {
 /** Tests what the API documentation leaves open, and what each result affects. A rejection is a result too. */
 export async function probeOrg(
   target: Target,
+  horizonDays: number,
   check: (name: string, work: (signal: AbortSignal) => Promise<{ readonly message: string }>) => Promise<unknown>,
 ): Promise<void> {
   const probe = async (name: string, effects: string, work: (target: Target) => Promise<string>) => {
@@ -38,15 +40,16 @@ export async function probeOrg(
   };
   await probe('response_headers', 'nothing: a run obeys Retry-After, and slows down after HTTP 429', listHeaders);
   await probe('end_of_range', 'nothing: a run ends each range a millisecond before the next day', probeEnd);
-  for (const age of [100, 400]) {
+  // If Losant retains only a part of the oldest day that a run reads, its numbers are smaller than those of the next.
+  for (const age of new Set([horizonDays - 1, horizonDays, 100, 400])) {
     await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
-      const oldDay = { ...target, day: addDays(target.day, -age) };
+      const oldDay = { ...target, day: addDays(target.day, 1 - age) };
       return showNumbers(await readNumbers(oldDay, 'payload_totals'));
     });
   }
-  await probe('range_of_31_days', 'how soon zeros are final', async (target) => await probeRange(target, 31));
-  const byDays = 'nothing: a run requests at most 31 days at once';
-  await probe('range_of_365_days', byDays, async (target) => await probeRange(target, 365));
+  for (const [name, stream, days, effects] of RANGES) {
+    await probe(name, effects, async (target) => await probeRange(target, stream, days));
+  }
   await probe('page_of_1000', 'nothing: a run requests pages of 100', async ({ client, instanceId, signal }) => {
     const page = await listOrgPages(client, { instanceId, perPage: 1_000, signal }).next();
     if (page.done === true) return 'the instance has no organizations';
@@ -75,8 +78,8 @@ async function probeEnd(target: Target): Promise<string> {
   return data.counts.length > 1 ? 'end is inclusive' : 'end is exclusive, or zeros are omitted';
 }
 
-const createRangeRequest = (target: Target, range: DayRange) =>
-  createUsageRequest({ ...target, action: 'notebookMinuteCounts', query: {}, range });
+const createRangeRequest = (target: Target, range: DayRange, stream = 'notebook_minutes') =>
+  createUsageRequest({ ...target, range, ...(getStream(stream).requests[0] as UsageRequest) });
 
 const rangeBody = z.object({
   start: z.unknown().optional(),
@@ -84,16 +87,31 @@ const rangeBody = z.object({
   counts: z.array(z.record(z.string(), z.unknown())),
 });
 
-/** Describes which days a body has, how many of them have no usage, and whether it repeats the requested range. */
-async function probeRange(target: Target, days: number): Promise<string> {
+const RANGES = [
+  ['device_counts_of_31_days', 'device_counts', 31, 'which days of device_counts stay missing'],
+  ['range_of_31_days', 'notebook_minutes', 31, 'how soon zeros are final, and whether a backfill can be trusted'],
+  ['range_of_365_days', 'notebook_minutes', 365, 'nothing: a run requests at most 31 days at once'],
+] as const;
+
+/**
+ * Describes which days a body has, how many of them have no usage, whether it repeats the requested range, and whether
+ * it lacks a day at either end that a request for that day has.
+ */
+async function probeRange(target: Target, stream: string, days: number): Promise<string> {
   const range = { from: addDays(target.day, 1 - days), to: target.day };
-  const { body } = await target.client.get(createRangeRequest(target, range));
+  const { body } = await target.client.get(createRangeRequest(target, range, stream));
   const { data } = rangeBody.safeParse(body);
   if (data === undefined) return 'the body has no counts';
   const { start, end, counts } = data;
   const zeros = counts.filter(({ date: _, ...numbers }) => Object.values(numbers).every((value) => value === 0));
   const repetition = start === undefined || end === undefined ? 'not repeated' : 'repeated';
-  return `${counts.length} of ${days} days, ${zeros.length} of them zeros; start and end ${repetition}`;
+  const reportedDays = new Set(counts.map(({ date }) => String(date).slice(0, 10)));
+  let cut = '';
+  for (const day of Object.values(range)) {
+    const isCut = !reportedDays.has(day) && Object.keys(await readNumbers({ ...target, day }, stream)).length > 0;
+    if (isCut) cut += `; it lacks ${day}, which a range of that day has`;
+  }
+  return `${counts.length} of ${days} days, ${zeros.length} of them zeros; start and end ${repetition}${cut}`;
 }
 
 /** The most organizations added up: each takes two requests, and a probe makes only a few. */

@@ -36,11 +36,12 @@ export function sumHours(hours: Numbers[string] | undefined): number {
 /** Old and new value of what differs: a number, null if it was absent, or a map of these by column and key. */
 export type Differences = Readonly<Record<'old' | 'new', unknown>>;
 
-/** Compares numbers, or maps of them in any order; undefined means absent. Returns null if they are equal. */
+/** Compares numbers, or maps of them in any order; an absent one equals 0. Returns null if they are equal. */
 export function findDifferences(old: unknown, next: unknown): Differences | null {
   if (typeof old !== 'object' && typeof next !== 'object') {
     const [a = null, b = null] = [old, next] as (number | undefined)[];
-    return a === b ? null : { old: a, new: b };
+    // Whether Losant lists sources without payloads may change with a release of its API, for many days at once.
+    return (a ?? 0) === (b ?? 0) ? null : { old: a, new: b };
   }
   const [a, b] = [toMap(old), toMap(next)];
   const parts = [...new Set([...a.keys(), ...b.keys()])].flatMap((key) => {

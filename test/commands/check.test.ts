@@ -236,8 +236,11 @@ it('tests with --probe what the documentation leaves open', async () => {
   expect(results).toEqual([
     matching(/^probe.response_headers: .*\bcontent-type, date\b/),
     'probe.end_of_range: end is inclusive',
+    matching(/^probe.day_89_days_ago: payload_billable_count \d+, /),
+    matching(/^probe.day_90_days_ago: payload_billable_count \d+, /),
     'probe.day_100_days_ago: no numbers',
     'probe.day_400_days_ago: no numbers',
+    matching(/^probe.device_counts_of_31_days: 31 of 31 days, \d+ of them zeros; start and end repeated$/),
     matching(/^probe.range_of_31_days: \d+ of 31 days, \d+ of them zeros; start and end repeated$/),
     matching(/^probe.range_of_365_days: \d+ of 365 days, \d+ of them zeros; start and end repeated$/),
     'probe.page_of_1000: 3 of 3 organizations',
@@ -256,6 +259,24 @@ it('tests with --probe whether an install omits zeros, does not repeat a range, 
   const rejection = /^instanceOrg\.notebookMinuteCounts .*: responded with HTTP 400: .* \(affects nothing: /;
   expect(messageOf('probe.range_of_365_days')).toMatch(rejection);
   expect(code).toBe(0);
+});
+
+it('tests with --probe whether an install cuts long ranges short without saying so', async () => {
+  const changes = { LOSANT_ORG_IDS: (await platform.orgWith('large')).slice('/orgs/'.length) };
+  await platform.control('config', { maxRangeDays: 7, longRange: 'cut', echoWindow: false });
+  const { messageOf } = await check(changes, '--probe');
+  for (const name of ['range_of_31_days', 'device_counts_of_31_days']) {
+    expect(messageOf(`probe.${name}`)).toMatch(/^7 of 31 days, /);
+    expect(messageOf(`probe.${name}`)).toContain(`; it lacks ${daysAgo(31)}, which a range of that day has (`);
+  }
+});
+
+it('tests with --probe the oldest days that a run reads', async () => {
+  await platform.control('config', { detailDays: 49, retention: 'zeros' });
+  const changes = { HORIZON_DAYS: '50', LOSANT_ORG_IDS: (await platform.orgWith('large')).slice('/orgs/'.length) };
+  const { messageOf } = await check(changes, '--probe');
+  expect(messageOf('probe.day_50_days_ago')).toMatch(/^payload_billable_count 0, /);
+  expect(messageOf('probe.day_49_days_ago')).toMatch(/^payload_billable_count [1-9]/);
 });
 
 it('adds up all organizations with --probe, however short the pages of the list are', async () => {
