@@ -198,20 +198,16 @@ export async function readUnreadableOrgs(db: Kysely<Schema>, instanceId: string)
     .execute();
 }
 
-/** Returns the organizations that are not known to be deleted, or those of them that were not listed since a time. */
+/** Returns the organizations that are not known to be deleted, or all; or those that were not listed since a time. */
 export async function readOrgIds(
   db: Kysely<Schema>,
   instanceId: string,
-  { unseenSince }: { unseenSince?: Instant } = {},
+  { unseenSince, includesDeleted = false }: { unseenSince?: Instant; includesDeleted?: boolean } = {},
 ): Promise<string[]> {
-  let existing = db
-    .selectFrom('organizations')
-    .select('org_id')
-    .where('instance_id', '=', instanceId)
-    .where('deleted_on', 'is', null)
-    .orderBy('org_id');
-  if (unseenSince !== undefined) existing = existing.where('last_seen_at', '<', unseenSince);
-  return (await existing.execute()).map(({ org_id }) => org_id);
+  let orgs = db.selectFrom('organizations').select('org_id').where('instance_id', '=', instanceId).orderBy('org_id');
+  if (!includesDeleted) orgs = orgs.where('deleted_on', 'is', null);
+  if (unseenSince !== undefined) orgs = orgs.where('last_seen_at', '<', unseenSince);
+  return (await orgs.execute()).map(({ org_id }) => org_id);
 }
 
 interface Absence {

@@ -49,9 +49,11 @@ export function countNewCells(
   { streams }: TrackedScope,
   { yesterday, horizon }: Pick<TrackSync, 'yesterday' | 'horizon'>,
 ): RawBuilder<unknown> {
-  return sql`${streams.length}::integer * (${yesterday}::date + 1 - greatest(o.created_on, ${horizon}::date, coalesce(
-    (select min(t.next_day) from losant_usage.tracks t where t.org_id = o.org_id),
-    (select i.new_orgs_from from losant_usage.instances i where i.instance_id = o.instance_id), ${yesterday}::date)))`;
+  const isBeginning = sql`count(distinct t.stream) filter (where ${isAny('t.stream', streams)}) < ${streams.length}`;
+  return sql`${streams.length}::integer * (${yesterday}::date + 1 - greatest(o.created_on, ${horizon}::date, coalesce((
+    select least(min(t.next_day), case when ${isBeginning} then (
+      select i.new_orgs_from from losant_usage.instances i where i.instance_id = o.instance_id) end)
+    from losant_usage.tracks t where t.org_id = o.org_id), ${yesterday}::date)))`;
 }
 
 /** Ends tracks before the noticed deletion, or with yesterday if no longer chosen. Deletes one that has no day yet. */
@@ -69,12 +71,15 @@ export async function endTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<v
 const SIBLING = sql`select from losant_usage.tracks k where k.org_id = n.org_id and k.stream = n.stream`;
 
 /**
- * Begins the first track of a stream: with yesterday; of an organization that is new to the list with its creation, but
- * not before the first run or the horizon.
+ * Begins the first track of a stream: with yesterday; with the creation of the organization, but not before the first
+ * run or the horizon, if it is new to the list, or if it was created while a stream that returns was not in the
+ * settings: those of older organizations continue. Of a transferred organization, the former instance had none.
  */
 export async function beginTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<void> {
-  const isNewOrg = sql`(i.new_orgs_from is not null
-    and not exists (select from losant_usage.tracks k where k.org_id = o.org_id))`;
+  const isNewOrg = sql`(i.new_orgs_from is not null and (
+    not exists (select from losant_usage.tracks k where k.org_id = o.org_id)
+    or (c.first_day <= o.created_on and o.instance_id = all (
+      select h.instance_id from losant_usage.organization_history h where h.org_id = o.org_id))))`;
   const firstDay = sql`greatest(o.created_on,
     case when ${isNewOrg} then greatest(i.new_orgs_from, ${sync.horizon}::date) else ${sync.yesterday}::date end)`;
   await insertTracks(trx, sync, firstDay, sql`not exists (${SIBLING})`);
@@ -95,6 +100,7 @@ export async function resumeTracks(trx: Kysely<Schema>, sync: TrackSync): Promis
   await insertTracks(trx, sync, firstDay, hasEnded);
 }
 
+/** In `firstDay`, `c.first_day` is that of the first track of the stream in the instance; null if there was none. */
 async function insertTracks(
   trx: Kysely<Schema>,
   sync: TrackSync,
@@ -108,6 +114,11 @@ async function insertTracks(
       select o.org_id, s.stream, ${firstDay} as first_day
       from losant_usage.organizations o join losant_usage.instances i on i.instance_id = o.instance_id
       cross join unnest(${sync.streams}::text[]) as s (stream)
+      left join (
+        select p.instance_id, k.stream, min(k.first_day) as first_day
+        from losant_usage.tracks k join losant_usage.organizations p on p.org_id = k.org_id
+        group by p.instance_id, k.stream
+      ) as c on c.instance_id = o.instance_id and c.stream = s.stream
       where ${isAny('o.org_id', sync.orgIds)} and ${isChosen(sync)}
     ) as n
     where ${matches}`.execute(trx);

@@ -48,10 +48,10 @@ async function getStoredInstance({ db, instanceId }: DiscoveryContext) {
   return instance;
 }
 
-/** Returns the configured organizations that are not stored as the instance's. */
+/** Returns the configured organizations that are not stored as the instance's. A deleted one is: nothing is missing. */
 async function readUnknownOrgIds({ db, instanceId, selection }: DiscoveryContext): Promise<string[]> {
   if (selection === null) return [];
-  const storedOrgIds = new Set(await readOrgIds(db, instanceId));
+  const storedOrgIds = new Set(await readOrgIds(db, instanceId, { includesDeleted: true }));
   return selection.filter((orgId) => !storedOrgIds.has(orgId));
 }
 
@@ -87,15 +87,21 @@ async function refreshIfPossible(context: DiscoveryContext) {
   }
 }
 
-/** Stores Losant's list by page. One that is not complete by its own totalCount is read again by the next run. */
+/**
+ * Stores Losant's list by page. One that is not complete by its own totalCount is read again by the next run. Stored
+ * organizations that are no longer selected are updated too: their last days are still read and billed, and the reads
+ * would fail until the horizon if a deletion were not noticed.
+ */
 async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
   const { db, ledger, client, instanceId, selection, signal, now } = context;
-  const isSelected = ({ orgId }: { orgId: string | null }) => selection === null || selection.includes(orgId ?? '');
+  const storedIds = selection === null ? [] : await readOrgIds(db, instanceId, { includesDeleted: true });
+  const knownIds = new Set([...(selection ?? []), ...storedIds]);
+  const isKnown = ({ orgId }: { orgId: string | null }) => selection === null || knownIds.has(orgId ?? '');
   const startedAt = new Date(now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string, DiscoveryFailure>();
   const store = async ({ items }: OrgPage) => {
-    for (const { orgId, ownerId } of await upsertOrganizations(ledger, items.filter(isSelected))) {
+    for (const { orgId, ownerId } of await upsertOrganizations(ledger, items.filter(isKnown))) {
       const message = `organization ${orgId} still belongs to instance ${ownerId}`;
       failures.set(orgId, { orgId, code: 'org_of_other_instance', message });
     }
@@ -113,8 +119,7 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
   }
   await updateInstance(ledger, { listed_at: startedAt, list_problem: null });
   if (listedOrgs === 0) return [...failures.values()];
-  const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
-  const unlistedIds = unlisted.filter((orgId) => isSelected({ orgId }));
+  const unlistedIds = await readOrgIds(db, instanceId, { unseenSince: startedAt });
   return [...failures.values(), ...(await detectDeletions(context, unlistedIds))];
 }
 

@@ -67,6 +67,25 @@ describe('a track begins', () => {
     await prepareAt('2026-12-02T00:15:00.000Z', { streams: ['payload_hours'] });
     expect(await daysOf(orgId, 'payload_hours')).toEqual(['12-01..12-01 1']);
   });
+
+  // Guarantee (Missing numbers): A stream that returns to the settings is also read of organizations that were created
+  // in the meantime, from their creation on.
+  test('with the creation of an organization that came while a stream was not in the settings, unless it was elsewhere', async () => {
+    const oldOrg = await ledger.createOrg({ createdOn: '2024-01-01' });
+    await ledger.prepare();
+    await prepareAt('2026-11-29T00:15:00.000Z', ONLY_DEVICES);
+    const [newOrg, movedOrg] = [
+      await ledger.createOrg({ createdOn: '2026-11-30' }),
+      await ledger.createOrg({ createdOn: '2026-11-30' }),
+    ];
+    await ledger.asProgram(sql`insert into losant_usage.organization_history
+        (org_id, valid_from, instance_id, name, tags, limits)
+      values (${movedOrg}, now(), '5c0000000000000000000009', 'Acme', '[]', '{}')`);
+    await prepareAt('2026-12-01T00:15:00.000Z', ONLY_DEVICES);
+    await prepareAt('2026-12-03T00:15:00.000Z');
+    const days = await Promise.all([oldOrg, newOrg, movedOrg].map((orgId) => daysOf(orgId, 'payload_totals')));
+    expect(days).toEqual([['11-23..12-02 10'], ['11-30..12-02 3'], ['12-02..12-02 1']]);
+  });
 });
 
 describe('a track ends', () => {

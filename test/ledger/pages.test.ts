@@ -6,7 +6,7 @@ import { createExpectedCells } from '../../src/ledger/expected.ts';
 import type { RunLedger } from '../../src/ledger/load.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { POLICY } from '../usage/cells.ts';
-import { INSTANCE, useFreshLedger } from './ledger.ts';
+import { INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_hours', 'payload_sources', 'payload_totals'];
@@ -54,6 +54,22 @@ describe('a backfill', () => {
     await ledger.withTrigger('coverage', killAtLastOrg, () => expect(backfill()).rejects.toThrow('killed'));
     expect(await ledger.listAsWriter(cellsByOrg)).toEqual(['1 45', '2 45', '3 5']);
   });
+});
+
+test('organizations that came while streams were not in the settings begin these in bounded transactions', async () => {
+  await ledger.createOrg();
+  await ledger.prepare({ streams: STREAMS });
+  const prepareAt = async (instant: string, settings: RunSettings) => {
+    await ledger.setTime(instant);
+    await ledger.prepare(settings);
+  };
+  await prepareAt('2026-11-25T00:15:00.000Z', { streams: ['device_counts'] });
+  await ledger.createOrgs(4);
+  await setOrgs(sql`created_on = '2026-11-25'`);
+  await prepareAt('2026-12-05T00:15:00.000Z', { streams: ['device_counts'] });
+  await prepareAt('2026-12-05T00:15:00.000Z', { streams: STREAMS, transactionCells: LIMIT });
+  const isOfNewOrg = sql`org_id like '0%' and stream <> 'device_counts'`;
+  expect(await listTransactions(isOfNewOrg)).toEqual([40, 40, 40, 40]);
 });
 
 /** Adds 40 days of a stream to seven organizations, with some columns of the cells. */

@@ -114,6 +114,26 @@ it('more deletions at once than allowed are confirmed after three days of comple
   expect(await readDeletions(stage)).toEqual([first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`));
 });
 
+it('a deletion ends the reads of an organization that has left the settings or is in them, and no run fails', async () => {
+  const stage = await createStage({ orgs: 4 });
+  const [first = '', second = '', third = '', fourth = ''] = stage.orgIds;
+  await stage.run();
+  await stage.platform.control('attributes', { orgId: fourth, attributes: { name: 'Renamed' } });
+  for (const [day, orgId] of [third, second].entries()) {
+    await stage.moveTo(NOW + (2 * day + 1) * DAY_MS);
+    await stage.run({}, { selection: [first, second] });
+    await deleteOrg(stage, orgId);
+    await stage.moveTo(NOW + (2 * day + 2) * DAY_MS);
+    for (const loaded of [day === 0 ? 8 : 4, 0]) {
+      const { report } = await stage.run({ kind: 'manual' }, { selection: [first, second] });
+      expect(report).toMatchObject({ status: 'complete', failures: [], cells: { loaded, failed: 0 } });
+    }
+  }
+  expect(await readDeletions(stage)).toEqual([`${second} 2026-11-28`, `${third} 2026-11-26`].toSorted());
+  const renamed = `select name from losant_usage.organizations where org_id = '${fourth}'`;
+  expect(await stage.query(renamed)).toEqual([{ name: 'Renamed' }]);
+});
+
 // Guarantee (Missing numbers): If a deleted organization returns, its unavailable days are read again.
 it('an organization that is listed again continues where it ended, and restatements in between are read', async () => {
   const stage = await createStage({ orgs: 2 });
