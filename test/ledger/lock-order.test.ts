@@ -104,14 +104,17 @@ test.each<[string, Work]>([
   expect(await leavesFree(work, firstCell, lastCell)).toBe(true);
 });
 
-test.each<[string, Work, orgId: string, day: string]>([
-  ['a backfill', () => ledger.backfill('2026-11-18..2026-11-21', { force: true }), A, '2026-11-20'],
-  ['whoever marks cells unavailable', () => createExpectedCells(ledger.writer()), B, '2026-11-21'],
-])('usage_days: %s has locked no day while it waits for a cell', async (_, work, orgId, usageDate) => {
+test('usage_days: a backfill has locked no day while it waits for a cell', async () => {
+  const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
+  const work = () => ledger.backfill('2026-11-18..2026-11-21', { force: true });
+  expect(await leavesFree(work, firstCell, day)).toBe(true);
+});
+
+test('usage_days: whoever marks cells unavailable has locked no day while it waits for another cell', async () => {
   await ledger.setOrg(B, sql`deleted_on = '2026-11-22'`);
   await ledger.setOrg(A, sql`created_on = '2026-11-22'`);
-  const day = sql`select from losant_usage.usage_days where org_id = ${orgId} and usage_date = ${usageDate}`;
-  expect(await leavesFree(work, firstCell, day)).toBe(true);
+  const day = sql`select from losant_usage.usage_days where org_id = ${B} and usage_date = '2026-11-21'`;
+  expect(await leavesFree(() => createExpectedCells(ledger.writer()), firstCell, day)).toBe(true);
 });
 
 const key = (day: string, metric: string) =>
