@@ -22,7 +22,6 @@ export function useOpened<T extends object>(open: () => Promise<T>, close: (open
 export const useDisposable = <T extends AsyncDisposable>(open: () => Promise<T>): T =>
   useOpened(open, (opened) => opened[Symbol.asyncDispose]());
 
-/** A database for the tests of a file. */
 export function useTestDatabase(options: { template?: boolean } = {}): TestDatabase {
   const open = () => createTestDatabase(options);
   return useOpened(open, (database) => database.drop());

@@ -64,7 +64,6 @@ interface CloseOptions extends Partial<Omit<CloseRequest, 'month'>> {
   readonly on?: DatabaseHandle;
 }
 
-/** Sets numbers of an organization on the days of a range. */
 const setNumbers = (orgId: string, from: string, to: string, numbers: Numbers) => {
   const columns = Object.keys(numbers).map((name) => sql`${sql.ref(name)} = n.${sql.ref(name)}`);
   return sql`update losant_usage.usage_days d set ${sql.join(columns)}
@@ -85,7 +84,6 @@ export const renewHistory = (orgId: string, customerId: string, at: string) => [
 
 export class Books extends Ledger {
   folder = '';
-  /** Of the closer. */
   #closer: DatabaseHandle | null = null;
 
   static async open(): Promise<Books> {
@@ -252,7 +250,6 @@ export class Books extends Ledger {
   }
 }
 
-/** Opens books for the tests of a file. */
 export function useBooks(): Books {
   const open = () => Books.open();
   return useOpened(open, (books) => books.drop());

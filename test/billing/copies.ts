@@ -117,7 +117,6 @@ export class Copy {
     if (folder === '') await this.chain();
   }
 
-  /** Changes the rows of a file. */
   async forgeRows(name: string, change: (rows: Row[]) => Row[], folder = ''): Promise<void> {
     const changeText = (text: string) => {
       const rows = parse<Row>(text, { columns: true, record_delimiter: '\r\n' });

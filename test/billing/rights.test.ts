@@ -15,7 +15,6 @@ beforeAll(async () => {
   await books.close('2026-03');
 });
 
-/** The errors of Postgres, the triggers and the closing functions. */
 const REFUSED = new RegExp(
   [
     'permission denied',

@@ -17,7 +17,6 @@ const MONTH = '2026-10';
 /** Two organizations by instance, which exist for the last week of October. */
 const ORGS = [1, 3, 5].map((first) => [first, first + 1].map((digit) => `${digit}`.repeat(24)));
 
-/** What the sessions of a database may begin with. */
 const HOSTILE_DEFAULTS = [
   `timezone = 'Asia/Beirut'`,
   `datestyle = 'German'`,

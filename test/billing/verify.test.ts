@@ -50,7 +50,6 @@ const withDatabase = async (out: string): Promise<Ended> =>
 const keyOption = (...names: readonly string[]) =>
   names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
 
-/** Returns the verification of a folder, which must be valid. */
 async function expectValid(ending: Promise<Ended>): Promise<Verified> {
   const ended = await ending;
   const verified = jsonOf<Verified>(ended);
@@ -58,7 +57,6 @@ async function expectValid(ending: Promise<Ended>): Promise<Verified> {
   return verified;
 }
 
-/** Expects that the folder is not valid, and that the file has the problem. */
 async function expectProblem(ending: Promise<Ended>, file: string, problem: RegExp): Promise<void> {
   const ended = await ending;
   expect([ended.code, ended.stderr]).toEqual([3, '']);

@@ -28,7 +28,6 @@ const drawNumber = (metric: string) => random(1_000) + (metric === 'payload_all_
 const drawNumbers = (stream: string): Record<string, number> =>
   Object.fromEntries((METRICS[stream] ?? []).map((metric) => [metric, drawNumber(metric)]));
 
-/** The columns of usage_days of a cell. */
 const columnsOf = (stream: string, numbers: Record<string, number>): Record<string, unknown> =>
   stream === 'payload_sources'
     ? { ...numbers, payload_sources: { timer: { flow: numbers['payload_source_count'] } } }
@@ -54,7 +53,6 @@ async function addMonth(orgId: string, from: string, to: string): Promise<void> 
     where d.org_id = n.org_id and d.usage_date = n.usage_date`);
 }
 
-/** Restates a cell that is stored. */
 async function restate(cell: ReckonedCell): Promise<void> {
   if (cell.numbers === null) return;
   const { orgId, day, stream } = cell;

@@ -1,4 +1,3 @@
-/** An instance without organizations. */
 import { expect, it } from 'vitest';
 import { useInstallation } from '../e2e/installation.ts';
 import { runProgram } from '../support/program.ts';

@@ -15,7 +15,6 @@ const installation = useInstallation({ orgs: 0, hostile: false });
 const proxy = useDisposable(() => startRecordingProxy(installation.platform.url));
 let env: Env;
 
-/** Creates an organization before the first run. */
 async function addOrg(name: string): Promise<string> {
   const limits = { device: 100, payload: 5_000 };
   const attributes = { name, limits, tags: [{ key: 'region', value: 'eu' }], referralId: 'C-1' };

@@ -1,4 +1,3 @@
-/** The text of runs and gaps. */
 import { expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
 import { createProgress } from '../../src/cli/load-instances.ts';
@@ -135,12 +134,6 @@ const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({
   nextReadAt: '2026-11-24T23:57:00.000Z',
   ...more,
 });
-const render = (gaps: readonly Gap[]) => {
-  const summary = new GapSummary();
-  for (const each of gaps) summary.add(each, NOW);
-  return summary.render([]);
-};
-
 test('gaps are grouped by cause, with consecutive days in one line and a command to paste', () => {
   const gaps = [
     gap(1, '2026-11-23'),
@@ -149,7 +142,9 @@ test('gaps are grouped by cause, with consecutive days in one line and a command
     gap(2, '2026-11-23'),
     gap(3, '2026-11-23', { reason: 'never_read', detail: null, nextReadAt: null }),
   ];
-  expect(render(gaps)).toEqual([
+  const summary = new GapSummary();
+  for (const each of gaps) summary.add(each, NOW);
+  expect(summary.render([])).toEqual([
     '5 cells of 3 organizations are missing or in doubt.',
     '',
     'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 cells)',
@@ -162,23 +157,5 @@ test('gaps are grouped by cause, with consecutive days in one line and a command
     '',
     'To see one in detail, with commands that help:',
     `  losant-usage explain --org ${orgOf(1)} --day 2026-11-23 --stream device_counts`,
-  ]);
-});
-
-test('waived and unavailable cells follow the gaps', () => {
-  const resolved = [
-    gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
-    gap(2, '2026-08-03', { standing: 'waived', reason: 'waived', detail: 'agreed on 2026-11-20' }),
-  ];
-  expect(render(resolved).slice(0, -3)).toEqual([
-    'No gaps.',
-    '',
-    '2 cells of 2 organizations are waived or unavailable.',
-    '',
-    'unavailable: past_horizon (1 cell)',
-    `  2026-08-03  device_counts    ${orgOf(1)}  Org 1`,
-    '',
-    'waived: agreed on 2026-11-20 (1 cell)',
-    `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
   ]);
 });

@@ -69,7 +69,6 @@ const PAYLOADS = `case d.org_id
   when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
   when '${ORGS.newcomer}' then 50 when '${ORGS.deleted}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
 
-/** The closed months, with their statements. */
 const CLOSED = `(values
   ('00000000-0000-4000-8000-000000000009'::uuid, '${INSTANCE}', date '2026-09-01', timestamptz '2026-10-05T08:00Z'),
   ('00000000-0000-4000-8000-000000000010'::uuid, '${OTHER}', date '2026-10-01', timestamptz '2026-11-04T00:00Z')
@@ -252,7 +251,6 @@ export async function openWorld(change?: string) {
     ...serve(),
     serve,
     readDatabase,
-    /** Reads the tables behind the pages. */
     ask: async (query: string) => await asWriter(database.url, query),
     url: database.url,
     handle,
@@ -264,7 +262,6 @@ export async function openWorld(change?: string) {
   };
 }
 
-/** A world for the tests of a file. */
 export function useWorld(change?: string): World {
   return useDisposable(() => openWorld(change));
 }

@@ -84,7 +84,6 @@ const rowsOf = async (sql: string) => (await run(sql))[0]?.rows ?? [];
 const panelRows = async (title: string) => await rowsOf(findPanel(title));
 const questionRows = async (file: string) => await rowsOf(findQuestion(file));
 
-/** Returns the rows of a panel after a change of the world. */
 async function panelRowsAfter(change: string, title: string) {
   await using changed = await openWorld(change);
   return await queryOnce(loginAs('reader', changed.url), findPanel(title));

@@ -27,7 +27,6 @@ function open(url: string, options = {}): Promise<DatabaseHandle> {
   return openAs('writer', url, { applicationName: 'connection test', ...options });
 }
 
-/** Returns the URL of the database for another user. */
 function urlFor(changes: Partial<Record<'username' | 'password' | 'host' | 'pathname', string>>): string {
   const url = new URL(database.url);
   return Object.assign(url, { username: 'losant_usage_writer', password, ...changes }).href;

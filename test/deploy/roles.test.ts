@@ -47,7 +47,6 @@ function urlOf(username: User): string {
 /** A month that has ended, and that Losant has. */
 const MONTH = daysAgo(35).slice(0, 7);
 
-/** Runs the program with the user's database URL and the simulator's settings. */
 async function program(user: User, ...args: readonly string[]) {
   return await runProgram(args, settingsOf(platform, { url: urlOf(user) }));
 }
@@ -127,10 +126,11 @@ test('running roles.sql again restores lost privileges', async () => {
   expect(await program('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
 });
 
+const TRAP = `language plpgsql as $$ begin raise exception 'called as %', current_user; end $$`;
+
 test('an administrator calls no functions that others have created in the schema public', async () => {
-  const trap = `language plpgsql as $$ begin raise exception 'called as %', current_user; end $$`;
   await queryOnce(urlOf(ADMINISTRATOR), `grant create on schema public to ${STRANGER}`);
-  await queryOnce(urlOf(STRANGER), `create function public.format(text, name) returns text ${trap}`);
+  await queryOnce(urlOf(STRANGER), `create function public.format(text, name) returns text ${TRAP}`);
   await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
   expect(await program('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
 });
@@ -149,11 +149,8 @@ async function createOtherDatabase(): Promise<string> {
 test('a function of the migrator does not execute with the privileges of the administrator', async () => {
   const url = await createOtherDatabase();
   await queryOnce(url, ROLES_SQL);
-  const trap = `language plpgsql as $$ begin raise exception 'called as %', current_user; end $$`;
-  await queryOnce(
-    url,
-    `set local role losant_usage_migrator; create function losant_usage.grant_rights() returns void ${trap}`,
-  );
+  const create = `create function losant_usage.grant_rights() returns void ${TRAP}`;
+  await queryOnce(url, `set local role losant_usage_migrator; ${create}`);
   await expect(queryOnce(url, ROLES_SQL)).rejects.toThrow('called as losant_usage_migrator');
 });
 

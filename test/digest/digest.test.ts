@@ -24,7 +24,6 @@ const instance = (groups: readonly AttentionGroup[], changes: Partial<InstanceAt
   ...changes,
 });
 
-/** Returns another instance. */
 const other = (instanceId: string, name: string | null, changes: Partial<InstanceAttention> = {}) =>
   instance([], { instanceId, name, label: name ?? instanceId, ...changes });
 

@@ -1,4 +1,3 @@
-/** A database that fails over. */
 import { expect, onTestFinished, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';

@@ -56,7 +56,6 @@ export async function createInstallation(
   };
 }
 
-/** An installation for all tests of a file. */
 export function useInstallation(options: SimulatorOptions = {}): Installation {
   const open = () => createInstallation(options);
   return useOpened(open, (installation) => installation.close());

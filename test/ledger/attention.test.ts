@@ -32,7 +32,6 @@ const read = async (day?: string) =>
 
 const addOrg = (org: PayloadOrg) => addPayloadOrg(ledger, TODAY, org);
 
-/** Returns payloads that change on a day. */
 const changing = (before: number, day: string, after: number | null) => (other: string) =>
   other < day ? before : after;
 
@@ -178,16 +177,6 @@ describe('of the only organization of an instance', () => {
     await refresh();
     expect(await itemsOf('silent')).toEqual(['silent Silent (since 2026-11-21) -']);
   });
-});
-
-test('a month that is ready and one that is blocked are named, one in progress is not', async () => {
-  await addOrg({ name: 'Kestrel', payloads: (day) => (day === '2026-10-10' ? null : 10) });
-  await ledger.asProgram(sql`update losant_usage.tracks set first_day = '2026-09-01'`);
-  await refresh();
-  const months = await itemsOf('month_ready', 'month_blocked');
-  const october = 'October 2026 (0 of 1 ready; Kestrel: 10 Oct missing; 300 billable payloads on hold)';
-  expect(months).toContainEqual(`month_blocked ${october} 1`);
-  expect(months.join()).not.toContain('2026-11');
 });
 
 test('an instance of which nothing of yesterday was read is named with the last error', async () => {

@@ -135,6 +135,7 @@ describe('a conflict', () => {
     ['a deletion', 'organizations', () => markDeleted(ledger.writer(), { orgIds: [orgId], today: DAY })],
     ['chosen streams', 'tracks', () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null })],
     ['a backfill', 'coverage', () => ledger.backfill(DAY, { force: true })],
+    ['a load', 'usage_days', () => ledger.load([deviceResponse(orgId, DAY)])],
     ['a waiver', 'waivers', () => ledger.waiveDays(orgId, DAY)],
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
     ['a start', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 }), 'serialization_failure'],

@@ -164,7 +164,6 @@ export class Ledger {
     return rows.length;
   }
 
-  /** Adds an organization and returns its ID. */
   async createOrg({ createdOn = null as string | null, instanceId = INSTANCE } = {}) {
     this.#orgs += 1;
     const orgId = `5d${String(this.#orgs).padStart(22, '0')}`;
@@ -175,7 +174,6 @@ export class Ledger {
     return orgId;
   }
 
-  /** Changes columns of an organization. */
   async setOrg(orgId: string, assignment: RawBuilder<unknown>): Promise<void> {
     await this.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
   }
@@ -326,7 +324,6 @@ export async function createLedgerDatabase(now: string): Promise<LedgerDatabase>
   return { handle, reader, url, nowMs: at(now), drop: () => database.drop() };
 }
 
-/** A ledger for all tests of a file. */
 export function useLedger(now: string): Ledger {
   const open = async () => new Ledger(await createLedgerDatabase(now));
   return useOpened(open, (ledger) => ledger.drop());

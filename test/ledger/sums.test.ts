@@ -206,17 +206,13 @@ describe('the sums of a day become invalid', () => {
   });
 });
 
-test('an organization that moves invalidates the sums of both instances', async () => {
+test.each([
+  ['from its creation on', DAY],
+  ['on its days before a creation date that moved later', '2026-11-21'],
+])('an organization that moves invalidates the sums of both instances %s', async (_, createdOn) => {
   const orgId = await createOtherOrg('device_counts');
+  await ledger.setOrg(orgId, sql`created_on = ${createdOn}`);
   await ledger.expectDays({ from: DAY, to: DAY }, ['device_counts']);
-  await compute();
-  await move(orgId);
-  expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);
-});
-
-test('an organization that moves takes its days before a creation date that moved later along', async () => {
-  const orgId = await createOtherOrg('device_counts');
-  await ledger.setOrg(orgId, sql`created_on = '2026-11-21'`);
   await compute();
   await move(orgId);
   expect(await readInvalid(sql`instance_id`)).toEqual([INSTANCE, OTHER]);

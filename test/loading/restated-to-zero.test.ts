@@ -1,29 +1,13 @@
 /** A day that Losant restates to no payloads: its totals report zero, and its sources can only be omitted. */
 import { expect, it } from 'vitest';
-import { waiveCells } from '../../src/ledger/waive.ts';
+import type { RunOptions } from '../../src/loading/context.ts';
 import { HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
-import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
 
 const DAY = '2026-11-20';
 const RANGE = { from: DAY, to: DAY };
 
-const STREAMS = { streams: ['payload_sources', 'payload_totals'] };
-
-/** Returns a stage of one organization and the streams of payloads, whose day is final, and then has no payloads. */
-async function createRestatedStage(): Promise<{ stage: Stage; orgId: string; sourceCount: number }> {
-  const created = await createStage({ orgs: 1 });
-  const stage: Stage = { ...created, run: (options) => created.run(options, STREAMS) };
-  const [orgId = ''] = stage.orgIds;
-  await stage.run({ kind: 'backfill', range: RANGE });
-  const count = `select payload_source_count as count from losant_usage.daily_usage where usage_date = '${DAY}'`;
-  const [row] = await stage.query(count);
-  await stage.platform.control('empty', { orgId, day: DAY, counter: 'payload_totals' });
-  return { stage, orgId, sourceCount: Number(row?.['count']) };
-}
-
-/** Returns the payload cells of the day. */
 async function readCells({ query }: Stage): Promise<string[]> {
   const rows = await query(`select concat_ws(' ', c.stream, c.standing, c.reason, 'r' || c.revision,
       case c.stream when 'payload_sources' then d.payload_source_count else d.payload_all_count end) as line
@@ -33,38 +17,32 @@ async function readCells({ query }: Stage): Promise<string[]> {
 }
 
 it('a day that was restated to no payloads is zero after three omissions, an hour apart', async () => {
-  const { stage, orgId, sourceCount } = await createRestatedStage();
+  const stage = await createStage({ orgs: 1 });
+  const run = (options: Partial<RunOptions> = {}) =>
+    stage.run(options, { streams: ['payload_sources', 'payload_totals'] });
+  const [orgId = ''] = stage.orgIds;
+  await run({ kind: 'backfill', range: RANGE });
+  const [stored] = await stage.query(
+    `select payload_source_count as count from losant_usage.daily_usage where usage_date = '${DAY}'`,
+  );
+  const sourceCount = Number(stored?.['count']);
   expect(sourceCount).toBeGreaterThan(0);
+  await stage.platform.control('empty', { orgId, day: DAY, counter: 'payload_totals' });
   const restatedTotals = 'payload_totals final r2 0';
   const doubtfulSources = `payload_sources in_doubt omitted r1 ${sourceCount}`;
-  const { report } = await stage.run({ kind: 'manual', range: RANGE });
+  const { report } = await run({ kind: 'manual', range: RANGE });
   expect(report).toMatchObject({ status: 'partial', failures: [{ code: 'omitted' }] });
   expect(await readCells(stage)).toEqual([doubtfulSources, restatedTotals]);
   await stage.moveTo(NOW + HOUR_MS);
-  const second = (await stage.run()).report;
+  const second = (await run()).report;
   expect(second).toMatchObject({ status: 'partial', cells: { planned: 1, failed: 1 } });
   expect(await readCells(stage)).toEqual([doubtfulSources, restatedTotals]);
   await stage.moveTo(NOW + 2 * HOUR_MS);
-  const third = (await stage.run()).report;
+  const third = (await run()).report;
   expect(third).toMatchObject({ status: 'complete', cells: { planned: 1, loaded: 1 }, failures: [] });
   expect(await readCells(stage)).toEqual(['payload_sources final r2 0', restatedTotals]);
   const revisions = await stage.query(`select was_final, old ->> 'payload_source_count' as old,
       new ->> 'payload_source_count' as new
     from losant_usage.revisions where org_id = '${orgId}' and stream = 'payload_sources'`);
   expect(revisions).toEqual([{ was_final: true, old: `${sourceCount}`, new: '0' }]);
-});
-
-it('a waiver of such a day is lifted by the third omission', async () => {
-  const { stage, orgId, sourceCount } = await createRestatedStage();
-  await stage.run({ kind: 'manual', range: RANGE });
-  const { db } = stage.context();
-  await waiveCells(db, { orgIds: [orgId], streams: null, range: RANGE, reason: 'agreed', policy: POLICY });
-  for (const hours of [1, 2]) {
-    expect((await readCells(stage))[0]).toBe(`payload_sources waived waived r1 ${sourceCount}`);
-    await stage.moveTo(NOW + hours * HOUR_MS);
-    await stage.run();
-  }
-  expect((await readCells(stage))[0]).toBe('payload_sources final r2 0');
-  const waivers = await stage.query('select lifted_at is not null as is_lifted from losant_usage.waivers');
-  expect(waivers).toEqual([{ is_lifted: true }]);
 });

@@ -117,19 +117,6 @@ it('a write that violates a check of the schema is a bug: it ends the run and qu
   expect(await stage.query('select status, error from losant_usage.runs')).toEqual([failed]);
 });
 
-it('a load that ends in a deadlock is retried', async () => {
-  const stage = await createStage({ orgs: 2 });
-  await asOwner(
-    stage.store.url,
-    `create sequence public.loads;
-    create function public.fail_once() returns boolean language plpgsql security definer as $$
-      begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
-    grant execute on function public.fail_once to losant_usage_writer;
-    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`,
-  );
-  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
-});
-
 it.each(['refuse', 'cut'] as const)(
   'slices for which Losant %ss long ranges are requested in shorter ones',
   async (longRange) => {

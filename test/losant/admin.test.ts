@@ -49,7 +49,6 @@ const REJECTED: readonly Case[] = [
   ['too many requests', respond(429, {}), 'rate_limited', 1, 'HTTP 429'],
 ];
 
-/** What the hint of a rejected change says. */
 const ADVICE: Readonly<Record<string, string>> = {
   refused: "Nothing was changed; fix what Losant's response names",
   unauthorized: 'LOSANT_ADMIN_TOKEN is unknown, expired or revoked. Nothing was changed',

@@ -90,7 +90,6 @@ const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 
 const parseAttributes = (attributes: object) => parseOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
 
-/** Throws if the attributes are unreadable. */
 function parseReadable(attributes: object) {
   const organization = parseAttributes(attributes);
   if ('problem' in organization) throw new Error(organization.problem);

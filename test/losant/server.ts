@@ -57,7 +57,6 @@ export const respondWith =
   (_: ReceivedRequest, response: ServerResponse): void =>
     sendJson(response, body, { status, headers });
 
-/** A valid request. */
 export const REQUEST: GetRequest = {
   action: 'instanceOrg.deviceCounts',
   path: 'instances/abc/orgs/def/deviceCounts',

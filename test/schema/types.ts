@@ -27,7 +27,6 @@ const UNREAD = `
   organization_activity organization_history organization_tags payload_sources payload_totals revisions
   statement_blockers usage_days usage_vs_limits`;
 
-/** Returns the text of `src/database/schema.ts`. */
 export async function generateTypes(db: Kysely<Schema>): Promise<string> {
   const text = await generate({
     db: db.withoutPlugins(),

@@ -111,7 +111,6 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
   };
   return {
     logged,
-    /** Opens a separate connection. */
     open,
     /** Sends raw text and returns the response up to the end of the connection. */
     raw: async (message: string | Buffer) => {

@@ -9,7 +9,6 @@ function isRequired(name: SettingName): boolean {
   return (neededBy !== undefined && neededBy !== 'admin') || name === 'LOSANT_INSTANCE_ID';
 }
 
-/** Renders the row of a setting in docs/settings.md. */
 function renderRow(name: SettingName): string {
   const { description, example, isSecret } = getSettingInfo(name);
   const defaultText = getDefault(name);

@@ -15,7 +15,6 @@ beforeEach(async () => {
   await platform.control('config', { faults: null, list: null });
 });
 
-/** Applies a fault to all requests. */
 const applyFault = (kind: FaultKind) => platform.control('config', { faults: { kinds: [kind], forever: true } });
 
 const deviceCounts = () => platform.get(`${large}/deviceCounts?${TWO_DAYS}`);

@@ -29,7 +29,6 @@ export interface Platform extends AsyncDisposable {
   raw(path: string, headers?: Record<string, string>): Promise<Response>;
   /** Sends a GET to a path below /control, or a POST if there is a body. Rejects unless the status is 200. */
   control(path: string, body?: unknown): Promise<unknown>;
-  /** Returns the path of the first organization with the trait. */
   orgWith(trait: string): Promise<string>;
 }
 

@@ -17,7 +17,6 @@ import {
 } from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {
-  /** Stops the database's clock at this time. */
   stopClock(atMs: number): Promise<void>;
   /** Sets the database's clock this many ms behind the real one, from where it runs on. */
   setBehind(ms: number): Promise<void>;
@@ -54,7 +53,6 @@ const USE_IN_FUNCTIONS = `
 /** Returns the statement for a setting of the database itself, which neither a copy nor a dump includes. */
 const useClock = (name: string) => `alter database ${name} set search_path = ${SEARCH_PATH}, public`;
 
-/** The statement that stops a clock. */
 export function stopClockAt(ms: number): string {
   return `update simulated.clock set stopped_at = '${new Date(ms).toISOString()}', behind = '0'`;
 }

@@ -64,7 +64,6 @@ export async function dropDatabase(name: string): Promise<void> {
   await asAdministrator(`drop database if exists ${name} with (force)`);
 }
 
-/** Opens a database as a role. */
 export async function openAs(role: Role, url: string, options: Partial<PostgresOptions> = {}): Promise<DatabaseHandle> {
   const login = { url: loginAs(role, url), role: toRoleName(role) };
   return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, ...login });
@@ -171,7 +170,6 @@ export async function asOwner(url: string, statement: string): Promise<Record<st
   return await queryOnce(loginAs('migrator', url), statement);
 }
 
-/** Returns the URL of another database with the same server and user. */
 export function withDatabase(url: string, name: string): string {
   const target = new URL(url);
   target.pathname = `/${name}`;

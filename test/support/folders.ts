@@ -10,5 +10,4 @@ export function createTestFolder(atEnd: (remove: () => void) => void = onTestFin
   return folder;
 }
 
-/** Creates an empty folder for the tests of a file. */
 export const useTestFolder = (): string => createTestFolder(afterAll);

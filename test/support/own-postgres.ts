@@ -75,7 +75,6 @@ export class OwnPostgres {
     await this.run();
   }
 
-  /** Stops the server and removes its folder. */
   async stop(): Promise<void> {
     await this.end('SIGINT');
     rmSync(this.folder, { recursive: true, force: true });

@@ -11,7 +11,6 @@ import { InterruptedError } from '../../src/errors.ts';
 import type { RunReport } from '../../src/loading/report.ts';
 import { getRole, loginAs } from './roles.ts';
 
-/** The version in package.json. */
 export const VERSION = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version;
 
 export type Env = Readonly<Record<string, string>>;
@@ -28,10 +27,8 @@ export interface Ended {
 /** The program while it runs. */
 export interface Running {
   readonly ended: Promise<Ended>;
-  /** Returns its output so far. */
   readonly stdout: () => string;
   readonly stderr: () => string;
-  /** Asks it to end. */
   readonly kill: (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => void;
 }
 
@@ -81,7 +78,6 @@ export function withLogin(args: readonly string[], env: Env): Env {
   return url === undefined ? env : { ...env, DATABASE_URL: loginAs(getRole(args), url) };
 }
 
-/** A stream that keeps its text. */
 class CapturedStream extends Writable {
   readonly isTTY: boolean;
   readonly #parts: Buffer[] = [];
@@ -101,7 +97,6 @@ class CapturedStream extends Writable {
   }
 }
 
-/** The program as a process. */
 export interface Spawned extends Omit<Running, 'kill'> {
   readonly process: ChildProcess;
   readonly kill: (signal: NodeJS.Signals) => void;
@@ -151,7 +146,6 @@ export function jsonOf<T = Report>({ stdout, stderr }: Ended): T {
   return JSON.parse(stdout) as T;
 }
 
-/** Returns the exit code and the document of a command with `--json`. */
 export async function resultOf(ending: Promise<Ended>): Promise<[exitCode: number | null, document: unknown]> {
   const ended = await ending;
   return [ended.code, jsonOf<unknown>(ended)];

@@ -19,7 +19,6 @@ export function readRolesSql(): string {
   return [script, ...passwords].join('\n');
 }
 
-/** Returns the URL without user and password. */
 export function removeLogin(url: string): string {
   return Object.assign(new URL(url), { username: '', password: '' }).href;
 }
@@ -45,7 +44,6 @@ const BY_COMMAND: Readonly<Record<string, Role>> = {
   migrate: 'migrator',
 };
 
-/** Returns the role of a command's user. */
 export function getRole(args: readonly string[]): Role {
   return args.includes('--dry-run') ? 'reader' : (BY_COMMAND[args[0] ?? ''] ?? 'reader');
 }

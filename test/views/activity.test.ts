@@ -12,7 +12,6 @@ const ledger = useFreshLedger(`${TODAY}T12:00:00.000Z`);
 /** Payloads by the age of the day; null for a day that is not stored. */
 type Payloads = Readonly<Record<number, number | null>>;
 
-/** Adds an organization with billable payloads. */
 async function addOrg(payloads: Payloads, createdOn: string | null = null): Promise<string> {
   const days = Object.entries(payloads).map(([age, quantity]) => ({ day: addDays(TODAY, -Number(age)), quantity }));
   const [first = '', ...later] = days.map(({ day }) => day).toSorted();
@@ -97,16 +96,9 @@ describe('organization_activity', () => {
     ['zeros for three days', months(10, 10, { 1: 0, 2: 0, 3: 0 }), '200 230 -0.1304 false false true false'],
     ['zeros for two days', months(10, 10, { 1: 0, 2: 0 }), '210 230 -0.0870 false false false false'],
     ['only zeros', months(0, 0), '0 0 - false false false false'],
-    [
-      'a day that is not stored, so it is not silent and excludes the day before',
-      months(10, 10, { 1: null, 2: 0, 3: 0 }),
-      '200 220 -0.0909 false false false false',
-    ],
-    [
-      'a day before that is not stored, so it excludes the day after',
-      months(10, 10, { 29: null }),
-      '220 220 0.0000 false false false false',
-    ],
+    // A day that is not stored is no silent one, and is excluded with the day that it is compared with.
+    ['a day not stored', months(10, 10, { 1: null, 2: 0, 3: 0 }), '200 220 -0.0909 false false false false'],
+    ['a day before that is not stored', months(10, 10, { 29: null }), '220 220 0.0000 false false false false'],
   ];
 
   test('compares the month to date, and tells what changed much and who is silent', async () => {

@@ -38,27 +38,6 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       where l.org_id = p.org_id and l.metric = k.metric and l.usage_date between p.period_start and p.period_end
     ) as d
     where k.kind = 'flow' and (to_jsonb(p) ->> k.metric)::numeric is distinct from d.quantity`,
-  'a month counts its days by standing': `
-    select * from losant_usage.monthly_usage m
-    full join (
-      select org_id, date_trunc('month', usage_date)::date as month, max(standing) as standing, count(*) as days,
-        count(*) filter (where standing = 'final') as final, count(*) filter (where standing = 'waived') as waived,
-        count(*) filter (where standing = 'unavailable') as unavailable,
-        count(*) filter (where not is_reported) as unreported
-      from losant_usage.daily_usage group by org_id, 2
-    ) as d using (org_id, month)
-    where (m.days_expected, m.days_final, m.days_waived, m.days_unavailable, m.days_unreported, m.standing)
-      is distinct from (d.days, d.final, d.waived, d.unavailable, d.unreported, d.standing)`,
-  'a limit of a metric is compared with the month to date': `
-    select m.org_id, k.metric from losant_usage.monthly_usage m
-    join losant_usage.metrics k on k.limit_name is not null
-    left join losant_usage.usage_vs_limits v on v.org_id = m.org_id and v.month = m.month and v.metric = k.metric
-    where m.month = (select max(month) from losant_usage.usage_vs_limits)
-      and (to_jsonb(m) ->> k.metric)::numeric is distinct from v.quantity`,
-  'a month is billable if nothing blocks it': `
-    select * from losant_usage.monthly_usage m
-    where m.is_billable = exists (select from losant_usage.month_blockers b where b.month = m.month
-      and (b.org_id = m.org_id or b.org_id is null and b.instance_id = m.instance_id))`,
   'health counts the cells of an instance and stream by standing': `
     select * from losant_usage.health h
     full join (

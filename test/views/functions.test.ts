@@ -53,7 +53,6 @@ interface Plan {
   readonly Plans?: readonly Plan[];
 }
 
-/** Returns all nodes of the plan of a query. */
 async function explain(query: string): Promise<Plan[]> {
   const rows = await queryOnce(ledger.url, `explain (format json) ${query}`);
   const plans = rows.flatMap((row) => row['QUERY PLAN'] as readonly { readonly Plan: Plan }[]);

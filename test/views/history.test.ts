@@ -65,23 +65,14 @@ describe('along a random history', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('usage_as_of calls nothing final that was not final yet', async () => {
-    const finalDays = sql`${AS_OF} d
-      join (losant_usage.cells join losant_usage.metrics using (stream)) as c using (usage_date, org_id)
-      where d.is_final`;
-    const tooEarly = sql`select at, usage_date, org_id from ${finalDays}
-      and (c.finalized_at is null or c.finalized_at > at)`;
-    expect(await ledger.list(tooEarly)).toEqual([]);
-    expect(await ledger.list(sql`select count(*) > 0 from ${finalDays}`)).toEqual(['true']);
-  });
-
-  test('usage_as_of has no standing for a day of which a number was loaded or became final since, or is not stored', async () => {
+  test('usage_as_of has no standing for a day that was loaded or became final since, or is not stored', async () => {
     const times = sql`losant_usage.cells c join losant_usage.metrics using (stream) where (c.usage_date, c.org_id) = (d.usage_date, d.org_id)
       and (c.first_loaded_at > d.at or c.finalized_at > d.at)`;
-    // What is not stored today was waiting or missing then: nobody recorded which.
+    // What is not stored today was waiting or missing then: nobody recorded which. What is final has a standing.
     const wrong = sql`select d.at, d.usage_date, d.org_id from ${AS_OF} d
       join losant_usage.daily_usage n using (usage_date, org_id)
-      where (d.standing is null) <> (n.standing in ('waiting', 'unavailable', 'missing') or exists (select from ${times}))`;
+      where (d.standing is null) <> (n.standing in ('waiting', 'unavailable', 'missing') or exists (select from ${times}))
+        or d.is_final and n.standing is distinct from 'final'`;
     expect(await ledger.list(wrong)).toEqual([]);
     const counts = sql`select count(*) > 0 as has_days, bool_or(d.is_final) as has_final_days from ${AS_OF} d`;
     expect(await ledger.list(sql`${counts} where d.standing is null`)).toEqual(['true false']);

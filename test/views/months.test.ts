@@ -158,17 +158,14 @@ describe('a remedy', () => {
     expect(await remedy()).toEqual([dueAt('2026-11-11 00:00'), 'losant-usage run']);
   });
 
-  test('names the read that makes the last of the cells final, not one before it', async () => {
+  test.each([
+    ['that makes the last of the cells final, not one before it', '0, 48, 72', '2026-11-04 00:00'],
+    ['at a checkpoint, if days become final between two of them', '0, 48, 96', '2026-11-05 00:00'],
+  ])('names the read %s', async (_which, readAtHours, instant) => {
+    await set('instances', `policy = policy || '{"readAtHours": [${readAtHours}]}'`);
     await ledger.setTime('2026-11-02T09:00:00.000Z');
     await readLastDayAt('2026-11-03T00:00Z')();
-    expect(await remedy()).toEqual([dueAt('2026-11-04 00:00'), 'losant-usage run']);
-  });
-
-  test('names a checkpoint, if days become final between two of them', async () => {
-    await set('instances', `policy = policy || '{"readAtHours": [0, 48, 96]}'`);
-    await ledger.setTime('2026-11-02T09:00:00.000Z');
-    await readLastDayAt('2026-11-03T00:00Z')();
-    expect(await remedy()).toEqual([dueAt('2026-11-05 00:00'), 'losant-usage run']);
+    expect(await remedy()).toEqual([dueAt(instant), 'losant-usage run']);
   });
 
   test('is inlined, because a function call for each blocker would take as long as the rest', async () => {

@@ -122,7 +122,6 @@ async function fillEdges(): Promise<void> {
   await books.fill(billedId, '2026-09-30', 'device_counts', devices(0, 0, 17));
 }
 
-/** Runs `work` in a session of a role with these settings. */
 async function inSession<T>(role: Role, settings: Settings, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const types = { getTypeParser: () => String };
   const client = new pg.Client({ connectionString: loginAs(role, books.url), types });
@@ -159,7 +158,6 @@ async function readSources(settings: Settings): Promise<Record<string, string[]>
   });
 }
 
-/** Returns the texts of calls that are rejected. */
 async function readRejections(settings: Settings): Promise<string[]> {
   return await inSession('reader', settings, async (client) => {
     const texts: string[] = [];

@@ -13,7 +13,6 @@ import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
 import { makeWorld, NOW, ORGS } from './world.ts';
 
 const ledger = useLedger(NOW);
-/** Returns the rows of a query as lines. */
 const rows = (query: string) => ledger.list(sql.raw(query));
 
 beforeAll(() => makeWorld(ledger));

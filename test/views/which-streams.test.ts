@@ -102,22 +102,17 @@ test('a month of which a stream was tracked in part is not compared with another
   expect(await read(`select ${columns} from (${question}) as q`)).toEqual(['300 100 - - 2']);
 });
 
-describe('hours that differ from the totals', () => {
-  const differ = async (standing: string) => {
-    const orgId = await expectDay();
-    await ledger.load([totalsOf(orgId), hoursOf(orgId, 16)]);
-    await ledger.asProgram(
-      sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where stream = 'payload_hours'`,
-      sql`update losant_usage.instance_totals set our_sum = null, quantity = 17 where metric like 'payload%'`,
-      COMPUTE_SUMS,
-      sql`update losant_usage.instance_totals set quantity = our_sum`,
-    );
-    return await causes();
-  };
-  test('block the month once they are settled', async () => {
-    expect(await differ('final')).toEqual(['not_reconciled ["payload_hours","payload_totals"]']);
-  });
-  test('are not compared if they are waived', async () => {
-    expect(await differ('waived')).toEqual([]);
-  });
+test.each([
+  ['block the month once they are settled', 'final', ['not_reconciled ["payload_hours","payload_totals"]']],
+  ['are not compared if they are waived', 'waived', []],
+])('hours that differ from the totals %s', async (_, standing, expected) => {
+  const orgId = await expectDay();
+  await ledger.load([totalsOf(orgId), hoursOf(orgId, 16)]);
+  await ledger.asProgram(
+    sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where stream = 'payload_hours'`,
+    sql`update losant_usage.instance_totals set our_sum = null, quantity = 17 where metric like 'payload%'`,
+    COMPUTE_SUMS,
+    sql`update losant_usage.instance_totals set quantity = our_sum`,
+  );
+  expect(await causes()).toEqual(expected);
 });

@@ -86,7 +86,6 @@ function echo({ path, headers }: ReceivedRequest, response: ServerResponse): voi
   response.end(type === 'text/html' ? `<pre>${shown}</pre>` : JSON.stringify(body));
 }
 
-/** Forwards the request to the platform. */
 async function passOn({ path, query, headers }: ReceivedRequest, response: ServerResponse): Promise<void> {
   const { authorization = '' } = headers;
   const target = `${platform.url}${path}?${new URLSearchParams(query).toString()}`;

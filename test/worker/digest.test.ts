@@ -1,4 +1,3 @@
-/** The timer of the digest. */
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
@@ -258,16 +257,6 @@ test('a clock of the host that is ahead neither names a wrong day nor keeps late
   await timer.check();
   expect(await digests()).toEqual([`Main ${TODAY} sent -`, 'Main 2026-11-25 sent -']);
   expect(messages).toHaveLength(2);
-});
-
-test('a run that ends in time is in the digest', async () => {
-  const lease = await holdLease();
-  const timer = createTimer();
-  await timer.check();
-  await lack('Kestrel');
-  await releaseLease(ledger.db, lease);
-  await timer.checkFor(1);
-  expect(messages[0]).toContain('Data missing: Kestrel');
 });
 
 test('during the first run of an instance, its digest comes an hour later and says so', async () => {

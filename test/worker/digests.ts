@@ -82,7 +82,6 @@ export function useDigests() {
         if (instant !== undefined) await ledger.setTime(instant);
         await timer.check();
       },
-      /** Lets the timer look each minute. */
       checkFor: async (minutes: number) => {
         for (let minute = 0; minute < minutes; minute += 1) {
           await ledger.setTime(new Date(ledger.nowMs + 60_000).toISOString());

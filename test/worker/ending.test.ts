@@ -1,4 +1,3 @@
-/** A worker that shuts down. */
 import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { endsInTime } from '../../src/cli/worker.ts';

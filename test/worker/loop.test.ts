@@ -38,6 +38,11 @@ const withoutToken = (each: Platform) =>
     throw new SettingsError('token file gone', { hint: 'restore it' });
   });
 
+const addInstance = () =>
+  asWriter(
+    database.url,
+    asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}')`),
+  );
 const holdLease = (until: string) => asWriter(database.url, holdLeaseOf(platform.instanceId, until));
 
 test('a wake-up runs each instance, even if others fail', async () => {
@@ -134,10 +139,7 @@ test('each run reads the token, which is rejected until Losant accepts one; an o
 test('a token is no longer rejected once a standby process has a response, nor if only a scope is', async () => {
   let token = 'revoked';
   const replica = await open({ instances: [instanceOf(platform, () => token)], retryIntervalMs: NEVER_MS });
-  await asWriter(
-    database.url,
-    asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}')`),
-  );
+  await addInstance();
   await replica.runAll();
   expect(await replica.metric(refused(platform))).toBe(1);
   token = platform.token;
@@ -171,11 +173,8 @@ test('a standby process retries every 20 seconds', async () => {
   const replica = await open();
   // The one request of a look waits for no timer. The loop sleeps by a timer of Node's module.
   fakeTimers({ toFake: ['setTimeout', 'clearTimeout'], fakeNodeBuiltins: true });
-  await asWriter(
-    database.url,
-    asProgram(`insert into losant_usage.instances (instance_id) values ('${platform.instanceId}');
-      ${holdLeaseOf(platform.instanceId)}`),
-  );
+  await addInstance();
+  await holdLease(`now() + interval '1 minute'`);
   await replica.runAll();
   expect(await replica.metric(runs(platform, 'standby'))).toBe(1);
   vi.advanceTimersByTime(20_000);

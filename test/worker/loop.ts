@@ -11,7 +11,6 @@ import { readMetric } from './process.ts';
 /** One replica of the worker inside this process, with a clock of the caller's. */
 export type Replica = Awaited<ReturnType<typeof openReplica>>;
 
-/** The longest timer. */
 export const NEVER_MS = 2 ** 31 - 1;
 
 const LOG_LINES = 500;
@@ -71,7 +70,6 @@ export async function openReplica(options: ReplicaOptions) {
   return {
     loop,
     logged,
-    /** Starts the loop, or wakes it up. */
     wake,
     /** Starts the loop, or wakes it up, and returns when it waits for the next wake-up. */
     runAll: async () => {

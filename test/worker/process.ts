@@ -46,7 +46,6 @@ export async function startWorker<Started extends Running | Spawned>(
   };
 }
 
-/** A worker that ends when the test is over. */
 export async function startTestWorker(env: Env): Promise<StartedWorker> {
   const worker = await startWorker(env, startProgram);
   onTestFinished(async () => void (await worker.stop()));
@@ -67,7 +66,6 @@ export function settingsOf(
   };
 }
 
-/** The value of one series in a scrape. */
 export function readMetric(text: string, series: string): number | null {
   const line = text.split('\n').find((each) => each.startsWith(`${series} `));
   return line === undefined ? null : Number(line.slice(series.length + 1));

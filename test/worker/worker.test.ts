@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { Health } from '../../src/queries/health.ts';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import {
@@ -35,7 +36,6 @@ const write = async (statement: string) => await asWriter(database.url, statemen
 const count = async (statement: string) => (await ask(statement))[0]?.['count'];
 const command = async (...args: string[]) => await runProgram(args, settings());
 
-/** Returns a worker that waits for its next wake-up. */
 async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
   const worker = await startTestWorker(env);
   await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
@@ -156,14 +156,7 @@ test('a worker is not ready while its database is read-only', async () => {
   await until('it is ready', async () => (await worker.get('/readyz')).status === 200);
 });
 
-interface Document {
-  readonly instances: readonly {
-    readonly finalRestatements: number;
-    readonly streams: readonly { readonly stream: string; readonly completeTo: string | null }[];
-  }[];
-}
-
-const statusOf = async (worker: StartedWorker) => JSON.parse((await worker.get('/status.json')).text) as Document;
+const statusOf = async (worker: StartedWorker) => JSON.parse((await worker.get('/status.json')).text) as Health;
 
 const firstOrg = async () => {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
@@ -176,7 +169,7 @@ test('the day through which nothing is missing is the same in /status.json, stat
   await write(`${loseNumbers('payload_totals', await firstOrg())};
     update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
   const worker = await startIdle(settings());
-  const completeTo = ({ instances }: Document) =>
+  const completeTo = ({ instances }: Health) =>
     instances[0]?.streams.find(({ stream }) => stream === 'payload_totals')?.completeTo ?? null;
   const series = `losant_usage_complete_to_timestamp_seconds{instance_id="${platform.instanceId}",stream="payload_totals"}`;
   const view = `select complete_to::text as day from losant_usage.freshness where stream = 'payload_totals'`;
@@ -184,7 +177,7 @@ test('the day through which nothing is missing is the same in /status.json, stat
     const seconds = await worker.metric(series);
     return [
       completeTo(await statusOf(worker)),
-      completeTo(jsonOf<Document>(await command('status', '--json'))),
+      completeTo(jsonOf<Health>(await command('status', '--json'))),
       (await ask(view))[0]?.['day'],
       seconds === null ? null : new Date(seconds * 1_000).toISOString().slice(0, 10),
     ];
@@ -241,6 +234,6 @@ test('a final number that a command found restated reaches metric, /status.json 
   expect(changes).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === changes);
   expect((await statusOf(worker)).instances[0]?.finalRestatements).toBe(changes);
-  const status = jsonOf<Document>(await command('status', '--json'));
+  const status = jsonOf<Health>(await command('status', '--json'));
   expect(status.instances[0]?.finalRestatements).toBe(changes);
 });

@@ -22,7 +22,6 @@ const LATE_AFTER_MS = 6 * HOUR_MS;
 const FINAL_AFTER_MS = 48 * HOUR_MS;
 /** The number of responses that must omit a zero before it is final, or a number before it becomes zero. */
 const OMISSIONS_NEEDED = 3;
-/** The streams that count the same payloads. */
 const COUNTERPARTS = { payload_sources: 'payload_totals', payload_totals: 'payload_sources' } as const;
 
 /** Returns what is wrong with the tables and with their changes since the previous state. */

@@ -47,7 +47,6 @@ function edit(weight: number, path: string, draw: (dice: Dice) => Input): Kind {
 /** More days than edits reach back in the longest world. */
 const EDITED_DAYS = 160;
 
-/** Makes Losant report everything that it omits. */
 export async function reportEverything(world: World): Promise<void> {
   const { platform, book, nowMs } = world;
   for (const { orgId } of await readPlatformOrgs(world)) {
@@ -114,7 +113,6 @@ async function deleteOrg(world: World, orgId: string): Promise<boolean> {
   return true;
 }
 
-/** Runs the other instance. */
 export async function runOther(world: World): Promise<string> {
   const { other } = world;
   return `${(await runCommand(world, ['run'], { platform: other })).code}`;

@@ -67,7 +67,6 @@ async function disturb(world: World, dice: Dice, disturbance: (way: WireControl)
 const SESSIONS = `from pg_stat_activity where datname = current_database()
   and application_name = 'losant-usage'`;
 
-/** Waits until the server has ended the sessions of commands. */
 async function waitForSessions(world: World): Promise<void> {
   for (let tries = 0; tries < 200 && (await query(world, `select ${SESSIONS}`)).length > 0; tries += 1) await sleep(10);
 }
@@ -112,7 +111,6 @@ async function runWithBackfill(world: World, dice: Dice): Promise<string> {
   return `${args.join(' ')}${isKilled ? ', killed' : ''}: ${second.code}, the run ${first.code}`;
 }
 
-/** Returns a host clock that jumps while a command runs. */
 function createJumpingClock(world: World, dice: Dice): { hostNow: () => number; byMs: number } {
   const byMs = dice.pick([5_000, 45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
   let callsLeft = 5 + dice.below(300);

@@ -46,7 +46,6 @@ export function flatten(value: unknown, prefix = ''): Numbers {
   return Object.assign({}, ...parts) as Numbers;
 }
 
-/** A version of a cell in Losant. */
 export interface Version {
   readonly numbers: Numbers;
   /** The columns that responses omit; for sources all of them or none. */
@@ -75,7 +74,6 @@ function toVersion(day: RawDay, stream: StreamName): Version {
   return { numbers, omitted: day.omitted.payload_sources ? all : [] };
 }
 
-/** The stream of an action of the API. */
 const STREAM_OF: Readonly<Record<string, StreamName>> = {
   'instanceOrg.deviceCounts': 'device_counts',
   'instanceOrg.notebookMinuteCounts': 'notebook_minutes',
