@@ -49,11 +49,13 @@ export function countNewCells(
   { streams }: TrackedScope,
   { yesterday, horizon }: Pick<TrackSync, 'yesterday' | 'horizon'>,
 ): RawBuilder<unknown> {
-  const isBeginning = sql`count(distinct t.stream) filter (where ${isAny('t.stream', streams)}) < ${streams.length}`;
+  const lacksStream = sql`count(distinct t.stream) filter (where ${isAny('t.stream', streams)}) < ${streams.length}`;
   return sql`${streams.length}::integer * (${yesterday}::date + 1 - greatest(o.created_on, ${horizon}::date, coalesce((
-    select least(min(t.next_day), case when ${isBeginning} then (
-      select i.new_orgs_from from losant_usage.instances i where i.instance_id = o.instance_id) end)
-    from losant_usage.tracks t where t.org_id = o.org_id), ${yesterday}::date)))`;
+    select least(min(t.next_day), case
+      when count(t.stream) = 0 or (o.created_on >= max(i.new_orgs_from) and ${lacksStream})
+      then max(i.new_orgs_from) end)
+    from losant_usage.instances i left join losant_usage.tracks t on t.org_id = o.org_id
+    where i.instance_id = o.instance_id), ${yesterday}::date)))`;
 }
 
 /** Ends tracks before the noticed deletion, or with yesterday if no longer chosen. Deletes one that has no day yet. */
