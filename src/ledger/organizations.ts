@@ -198,7 +198,7 @@ export async function readUnreadableOrgs(db: Kysely<Schema>, instanceId: string)
     .execute();
 }
 
-/** Returns the organizations that are not known to be deleted, or all; or those that were not listed since a time. */
+/** Returns the organizations that are not known to be deleted, or all; with a time, only those not listed since. */
 export async function readOrgIds(
   db: Kysely<Schema>,
   instanceId: string,

@@ -73,9 +73,9 @@ export async function endTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<v
 const SIBLING = sql`select from losant_usage.tracks k where k.org_id = n.org_id and k.stream = n.stream`;
 
 /**
- * Begins the first track of a stream: with yesterday; with the creation of the organization, but not before the first
- * run or the horizon, if it is new to the list, or if it was created while a stream that returns was not in the
- * settings: those of older organizations continue. Of a transferred organization, the former instance had none.
+ * Begins the first track of a stream: with yesterday, or with the creation of the organization, but not before the
+ * first run or the horizon, if it is new to the list, or was created while a stream that returns was not in the
+ * settings: the tracks of older organizations continue. A transferred organization was not in this instance then.
  */
 export async function beginTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<void> {
   const isNewOrg = sql`(i.new_orgs_from is not null and (
