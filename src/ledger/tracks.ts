@@ -78,12 +78,13 @@ const SIBLING = sql`select from losant_usage.tracks k where k.org_id = n.org_id 
  * settings: the tracks of older organizations continue. A transferred organization was not in this instance then.
  */
 export async function beginTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<void> {
-  const isNewOrg = sql`(i.new_orgs_from is not null and (
+  const isFromCreation = sql`(i.new_orgs_from is not null and (
     not exists (select from losant_usage.tracks k where k.org_id = o.org_id)
     or (c.first_day <= o.created_on and o.instance_id = all (
       select h.instance_id from losant_usage.organization_history h where h.org_id = o.org_id))))`;
   const firstDay = sql`greatest(o.created_on,
-    case when ${isNewOrg} then greatest(i.new_orgs_from, ${sync.horizon}::date) else ${sync.yesterday}::date end)`;
+    case when ${isFromCreation} then greatest(i.new_orgs_from, ${sync.horizon}::date) else
+      ${sync.yesterday}::date end)`;
   await insertTracks(trx, sync, firstDay, sql`not exists (${SIBLING})`);
 }
 

@@ -94,9 +94,9 @@ async function refreshIfPossible(context: DiscoveryContext) {
  */
 async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
   const { db, ledger, client, instanceId, selection, signal, now } = context;
-  const storedIds = selection === null ? [] : await readOrgIds(db, instanceId, { includesDeleted: true });
-  const knownIds = new Set([...(selection ?? []), ...storedIds]);
-  const isKnown = ({ orgId }: { orgId: string | null }) => selection === null || knownIds.has(orgId ?? '');
+  const knownIds =
+    selection && new Set([...selection, ...(await readOrgIds(db, instanceId, { includesDeleted: true }))]);
+  const isKnown = ({ orgId }: { orgId: string | null }) => knownIds?.has(orgId ?? '') ?? true;
   const startedAt = new Date(now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string, DiscoveryFailure>();
