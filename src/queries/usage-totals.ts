@@ -101,7 +101,7 @@ function sumStored(value: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`case when bool_and(${value} is not null) or sum(${value}) <> 0 then sum(${value})::bigint end`;
 }
 
-/** What is known of a day of which nothing is tracked. */
+/** What is known of a day of which nothing is expected. */
 export const ABSENT: Omit<ComparedDay, 'day'> = {
   standing: null,
   quantity: null,
