@@ -47,7 +47,7 @@ function toGap({ instanceId, lastError }: NeverReadInstance) {
 export function formatNeverRead({ instanceId, neverReadSince, lastError }: NeverReadInstance): string[] {
   if (neverReadSince === null) {
     return [
-      `Instance ${instanceId} was never read, and no run has tried to.`,
+      `Instance ${instanceId} was never read: no run has tried to read it.`,
       '  To read it: losant-usage run, or restart the worker with these settings',
     ];
   }

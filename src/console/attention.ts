@@ -87,7 +87,7 @@ type ItemRow = Pick<Selectable<Schema['attention_items']>, 'instance_id' | 'kind
 /** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({
   title: 'Needs attention',
-  sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
+  sentence: 'Refreshed by each run that stores something, and at NOTIFY_AT; Home shows how long ago.',
   rows: sql`
     select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
       a.last_seen_on, a.quantity

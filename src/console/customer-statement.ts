@@ -63,8 +63,8 @@ ${statements.map((statement) => {
   return statementLines === undefined ? '' : renderStatement(statement, statementLines, month);
 })}
 ${renderDays(customer, month)}
-<p class="quiet">Quantities are of days in UTC, as recorded in the statements above. Each SHA-256 is that of the
-manifest of its proof pack.</p></article>`;
+<p class="quiet">Days are in UTC. Quantities are those of the statements above. Each SHA-256 is that of the manifest
+of its proof pack.</p></article>`;
 }
 
 function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMonth): Html {

@@ -229,7 +229,7 @@ async function markRequestedDaysDue(session: Session, range: DayRange, isMarkedD
   const orgOptions = (orgIds ?? []).map((orgId) => ` --org ${orgId}`);
   const streamOptions = (streams ?? []).map((stream) => ` --stream ${stream}`);
   const scope = [` --instance ${instanceId}`, ...orgOptions, ...streamOptions].join('');
-  throw new SettingsError(`--day ${range.from}: no organization in scope expects that day`, {
+  throw new SettingsError(`--day ${range.from}: no cells are expected on that day`, {
     hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
   });
 }

@@ -129,7 +129,7 @@ export function findRefusal(policy: AccessPolicy, head: RequestHead): HttpRefusa
   const { url = '', method = '', headers } = head;
   // URL parsers read a backslash as a slash, and what follows two slashes as a host.
   if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request path is not valid');
-  if (!isAllowedHost(policy, headers.host ?? '')) return refusal(421, 'Host not served here');
+  if (!isAllowedHost(policy, headers.host ?? '')) return refusal(421, 'Host not served; use 127.0.0.1 or localhost');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are supported', { allow: 'GET, HEAD' });
   }
