@@ -38,7 +38,6 @@ export const gaps = defineCommand({
   },
 });
 
-/** Returns an instance that was never read as a gap without an organization, a stream and a day. */
 function toGap({ instanceId, lastError }: NeverReadInstance) {
   const noCell = { orgId: null, stream: null, day: null, nextReadAt: null };
   return { instanceId, standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };

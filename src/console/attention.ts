@@ -57,7 +57,6 @@ function renderProblem(tone: KindInfo['tone'], label: string, subject: string, r
   return renderLine({ tone, label }, [html`${subject} <span class="quiet">${remark}</span>`], '/runs', 'Open');
 }
 
-/** Renders the items of a kind of an instance, with its label unless that is empty. */
 function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, label: string, id: string): Html {
   const { act = 'Open' } = ATTENTION_KINDS[kind];
   const instanceId = label === '' ? null : id;
@@ -76,7 +75,6 @@ function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, l
   return renderLine(ATTENTION_KINDS[kind], lines, addressOfKind(kind, instanceId), `${act} ${showNumber(items)}`);
 }
 
-/** Renders who or what it is about, each in a line of its own, and a link with what somebody does there. */
 function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects: Html[], path: string, act: string) {
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;

@@ -11,9 +11,7 @@ import { renderHtmlTable } from './table.ts';
 export interface Chart {
   /** The heading with a summary; absent where the page has one. */
   readonly heading?: { readonly title: string; readonly summary: string };
-  /** The unit of the values: `payloads`. */
   readonly unit: string;
-  /** What a missing value is. */
   readonly lack?: 'not stored' | 'not billed';
   readonly days: readonly ComparedDay[];
   /** The label of the line; null if there is none. */

@@ -74,8 +74,7 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
 
 async function openFolder(dataDir: string): Promise<PGlite> {
   if (!existsSync(dataDir)) {
-    // Created under another name and renamed when complete: a cluster that a killed process left incomplete
-    // would never open.
+    // Renamed when it is complete: a cluster that a killed process left incomplete would never open.
     const unfinished = `${dataDir}.new`;
     await rm(unfinished, { recursive: true, force: true });
     await (await startPGlite(unfinished)).close();

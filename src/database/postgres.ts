@@ -133,9 +133,8 @@ type Facts = Record<'version' | 'encoding' | 'user', string> & { reason: ReadOnl
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
 
 /**
- * Sets what this program relies on in a new session, with a query, because connection poolers reject startup
- * parameters. Returns why the session cannot write; null if it can. Throws DatabaseError for a server that cannot be
- * used.
+ * Sets what this program relies on in a new session by a query, because poolers reject startup parameters. Returns why
+ * the session cannot write; null if it can. Throws DatabaseError for a server that cannot be used.
  */
 async function prepareSession(client: pg.ClientBase, statementTimeoutMs: number, where: string) {
   const settings = {

@@ -98,7 +98,6 @@ export async function readAccess(db: Kysely<Schema>) {
   return rows[0] as DatabaseAccess;
 }
 
-/** Returns the time in ms by the database's clock. */
 export async function readNowMs({ db }: Pick<DatabaseHandle, 'db'>): Promise<number> {
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
   return Date.parse(at);

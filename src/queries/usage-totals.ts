@@ -121,7 +121,6 @@ export async function readMonthToDate(db: Kysely<Schema>, metric: string, instan
   return { ...range, total, valuesNotStored, change };
 }
 
-/** Returns whether values of the metric are not summed over days. */
 export function isLevel(metric: string): boolean {
   return metric === 'devices_total';
 }

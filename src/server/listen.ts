@@ -47,8 +47,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 /**
  * Serves the app behind the guard. Throws AppError `port_in_use` if the port is taken or the address is not up, and
- * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error response or a closed
- * connection.
+ * `settings` if it cannot be used. Slow, oversized and malformed requests get an error response or are cut off.
  */
 export async function listen(app: Hono, options: ListenOptions) {
   const { logger } = options;

@@ -46,7 +46,6 @@ export function cutOff(text: string, maxLength: number): string {
 export const MAX_TABLE_ROWS = 100;
 
 export interface Table {
-  /** The titles of the columns. */
   readonly head?: readonly string[];
   readonly rows: readonly (readonly string[])[];
   /** The indexes of right-aligned columns. */

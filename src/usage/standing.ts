@@ -36,7 +36,6 @@ export function findWorstStanding(cellStandings: readonly Standing[]): Standing 
   return standings.findLast((standing) => cellStandings.includes(standing)) ?? null;
 }
 
-/** Numbers of cells by standing. */
 export type StandingCounts = Readonly<Record<Standing, number>>;
 
 /** Returns the number of cells that keep days from being complete. Unavailable cells are not awaited. */
