@@ -70,8 +70,7 @@ begin
       losant_usage_internal.activity_to_watch, losant_usage_internal.months_to_bill,
       losant_usage_internal.weekday_rates, losant_usage_internal.month_issues, losant_usage_internal.month_summaries
       to losant_usage_writer;
-    -- It calls the first one, and the console the last; the first, and triggers of the tables that it writes, call the
-    -- others.
+    -- It calls the first, and the console the last; the first, and triggers of tables that it writes, call the others.
     grant execute on function
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
       losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
@@ -112,9 +111,8 @@ select losant_usage.grant_rights();
 comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Run it again after creating roles.';
 
 -- What columns mean, once per name. A line with a table precedes a metric of that name, which precedes a line with the
--- name alone. A column whose name occurs once has its comment in the migration that adds it.
--- The word "null" in a comment is part of the contract: a column of a view always has a value unless its comment has
--- that word.
+-- name alone. A column whose name occurs once has its comment in the migration that adds it. The word "null" in a
+-- comment is part of the contract: a column of a view always has a value unless its comment has it.
 do $comments$
 declare
   col record;
