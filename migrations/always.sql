@@ -53,7 +53,7 @@ begin
     if to_regclass('losant_usage.migrations') is not null then
       grant select on losant_usage.migrations to losant_usage_reader;
     end if;
-    -- Bodies may contain anything that Losant or a proxy sent; hosts are nobody's business.
+    -- Bodies may contain anything that Losant or a proxy sent, and hosts are internal.
     grant select (id, org_id, stream, first_day, last_day, reason, detail, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;
     grant select (instance_id, run_id, acquired_at, expires_at, epoch) on losant_usage.leases to losant_usage_reader;

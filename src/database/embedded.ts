@@ -113,7 +113,7 @@ function requireCreatable(folder: string): void {
   if (existsSync(folder)) requireOwnFolder(folder);
   let parent = folder;
   while (!existsSync(parent)) parent = dirname(parent);
-  // The dot is only in a folder.
+  // Only a folder has the entry `.`.
   accessSync(`${parent}/.`, constants.W_OK);
   requireDiskSpace(parent);
 }

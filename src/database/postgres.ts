@@ -50,7 +50,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     (await pool.connect()).release();
   } catch (error) {
     await pool.end();
-    // Each error of a server ends a session that begins, but its severity is a word of the server's language.
+    // Any error of the server ends a session that is beginning, but servers translate the severity.
     if (error instanceof Error && 'severity' in error) error.severity = 'FATAL';
     throw describeDatabaseError(error, { where, role: options.role }) ?? error;
   }

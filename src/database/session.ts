@@ -15,7 +15,7 @@ const OWN_SESSION_MS = 2_000;
  */
 export async function requireOwnSession({ db, leaseDb, kind, label }: DatabaseHandle): Promise<void> {
   if (kind === 'embedded') return;
-  // Both are logged in before the first reading.
+  // Both are logged in before the first read.
   await readSession(leaseDb);
   const sessions = await db.connection().execute(async (connection) => {
     const before = [await readSession(connection), await readSession(connection)];

@@ -59,7 +59,7 @@ async function recordFailure(setup: RunSetup, instanceId: string, options: RunOp
   const { message } = describeError(error);
   try {
     await recordAttemptError(handle.db, instanceId, message);
-    // The database is that of something else.
+    // The database belongs to something else.
     if (error instanceof DatabaseError) return;
     await recordFailedRun(handle.db, toNewRun(setup, instanceId, options), message);
   } catch (err) {
