@@ -179,7 +179,6 @@ export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subje
   };
 });
 
-/** Returns the sums over all organizations of a month, by the names of their columns. */
 async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {
   const { rows } = await sql<TableRow>`
     select sum(u.payloads)::bigint as payloads, sum(b.payloads)::bigint as payloads_billed,

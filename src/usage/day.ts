@@ -45,7 +45,6 @@ export function dayEndMs(day: UsageDay): number {
   return dayStartMs(day) + DAY_MS;
 }
 
-/** Adds days; a negative count goes back. */
 export function addDays(day: UsageDay, count: number): UsageDay {
   return dayAt(dayStartMs(day) + count * DAY_MS);
 }

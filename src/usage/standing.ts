@@ -26,7 +26,6 @@ export function isGap(standing: Standing): boolean {
   return standing === 'in_doubt' || standing === 'missing';
 }
 
-/** Returns whether the cell can be billed. */
 export function isSettled(standing: Standing): boolean {
   return standing === 'final' || standing === 'waived';
 }
