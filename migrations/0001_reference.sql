@@ -124,8 +124,7 @@ create aggregate losant_usage_internal.last_level(bigint[]) (
   parallel = safe
 );
 
--- The program marks its transactions with a setting. This stops mistakes, not intent: the owner of the tables can
--- set it too.
+-- The program marks its transactions with a setting. This stops mistakes, not intent: the owner can set it too.
 create function losant_usage_internal.is_manual_write() returns boolean language sql stable parallel safe
 return coalesce(current_setting('losant_usage.program', true), '') = '';
 

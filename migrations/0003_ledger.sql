@@ -2,8 +2,7 @@
 -- organization's day, and the record of what was restated, quarantined and waived.
 
 -- A track is a span of days, and those of an organization and stream neither touch nor overlap. Cells exist for every
--- day from first_day up to, not including, next_day. Days from next_day to the earlier of last_day and yesterday are
--- still to be created.
+-- day from first_day up to next_day, exclusive; those up to last_day, at most yesterday, are still to be created.
 create table losant_usage.tracks (
   org_id text collate "C" not null,
   stream text collate "C" not null,
@@ -93,14 +92,12 @@ create table losant_usage.usage_days (
   constraint payload_sources_whole check (num_nulls(payload_source_count, payload_sources) in (0, 2)),
   constraint payload_hours_whole check (num_nulls(hours_billable_count, hours_all_count, hours_all_bytes) in (0, 3))
 );
--- Days lie together on disk, so a range of days is a range of pages. The planner sees that in the correlation of
--- an index on the day or the month alone; without these two it reads the whole table for a month. Each takes 7 bytes
--- per row.
+-- Days lie together on disk, so a range of days is a range of pages. The planner sees that in the correlation of an
+-- index on the day or the month alone; without these it reads the whole table for a month. Each has 7 bytes per row.
 create index usage_days_date on losant_usage.usage_days (usage_date);
 create index usage_days_month on losant_usage.usage_days (month);
 alter table losant_usage.usage_days add primary key (org_id, usage_date);
--- For incremental loads. Days that changed lately lie on few pages, so their ranges are enough, and take almost no
--- space.
+-- For incremental loads. Days that changed lately lie on few pages, so ranges of pages, which are small, are enough.
 create index usage_days_changed on losant_usage.usage_days using brin (changed_at) with (pages_per_range = 16);
 
 create table losant_usage.revisions (
@@ -230,8 +227,7 @@ cross join lateral generate_series(t.next_day::timestamp,
 where t.next_day < losant_usage_internal.today() and (t.last_day is null or t.next_day <= t.last_day);
 
 -- Every expected cell with its stored and its current standing. Both sides of the union have the same types: otherwise
--- the planner looks up no cell by its key. The next run creates what is unrecorded; it is due from the end of its day
--- on.
+-- the planner looks up no cell by its key. What is unrecorded is created by the next run, and due once its day ends.
 create view losant_usage_internal.expected_cells as
 select usage_date, month, org_id, stream, standing as stored_standing,
   losant_usage_internal.current_standing(standing, usage_date) as standing, reason, detail, is_stored, is_reported,

@@ -91,8 +91,7 @@ select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.source_counts c
 left join losant_usage.organizations o on o.org_id = c.org_id;
 
--- A range of days reaches the cells, and their numbers are looked up by the key: joined, it would reach only one of two
--- large tables.
+-- A range of days reaches the cells, and their numbers are looked up by the key: a join would limit one table only.
 create view losant_usage.hourly_usage as
 select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
   (c.usage_date + h.hour * interval '1 hour') at time zone 'UTC' as hour, c.standing, c.standing = 'final' as is_final,

@@ -145,8 +145,7 @@ $$;
 create trigger invalidate_sums after insert on losant_usage.coverage referencing new table as new_cells
   for each statement execute function losant_usage_internal.invalidate_sums_of_new_cells();
 
--- Invalidates the sums of cells that have other numbers, or became settled or unsettled. Control totals of other
--- numbers are due again.
+-- Invalidates the sums of cells that became settled or unsettled or have other numbers, whose totals are due again.
 create function losant_usage_internal.invalidate_sums_of_changed_cells() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -227,8 +226,7 @@ create trigger invalidate_sums_of_changed_orgs after update on losant_usage.orga
   referencing old table as old_orgs new table as new_orgs
   for each statement execute function losant_usage_internal.invalidate_sums_of_changed_orgs();
 
--- Comparisons with their outcome. Only rows with may_differ can block a month; for the others the outcome need not
--- be computed.
+-- Comparisons. Only rows with may_differ can block a month; for the others the outcome need not be computed.
 create view losant_usage_internal.comparisons as
 select t.instance_id, t.usage_date, losant_usage_internal.month_of(t.usage_date) as month, m.stream, m.metric, m.unit,
   m.kind, i.control_totals, f.final_at,

@@ -91,8 +91,7 @@ select m.instance_id, m.month, 'list_incomplete', 'blocked', m.month, losant_usa
   null, m.list_problem
 from losant_usage_internal.tracked_months m where m.list_problem is not null
 union all
--- In a month that has ended, days that are not compared yet count too: the next runs compare them. Both streams of a
--- comparison may be wrong.
+-- In a month that has ended, days that are still to be compared count too. Both streams of a comparison may be wrong.
 select c.instance_id, c.month, 'not_reconciled',
   (case when bool_or(c.result = 'differs') then 'blocked' else 'settling' end)::losant_usage.month_state,
   min(c.usage_date), max(c.usage_date),

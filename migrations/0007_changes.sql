@@ -32,8 +32,7 @@ cross join lateral (
 create view losant_usage_internal.cell_times as
 select usage_date, org_id, stream, revision, first_loaded_at, finalized_at from losant_usage.coverage;
 
--- The rows of usage_days. To the planner a lookup in org_days, which has days that no run has recorded, costs ten times
--- as much.
+-- The rows of usage_days. To the planner a lookup in org_days, which adds unrecorded days, costs ten times as much.
 create view losant_usage_internal.recorded_days as select * from losant_usage.usage_days;
 
 -- Returns a value as it was at an instant: null if it was first loaded later; otherwise the old value of its first
@@ -102,8 +101,7 @@ begin atomic
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
   from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
-  -- The day is that of the cell: a condition on it limits the larger table, which is read first. A loaded cell has its
-  -- day recorded.
+  -- The day of the cell: a condition on it limits the larger table, read first. A loaded cell has its day recorded.
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     c.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at

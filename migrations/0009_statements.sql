@@ -198,8 +198,7 @@ union
 select m.month, o.org_id
 from (select distinct month from losant_usage.statements) as m cross join losant_usage_internal.transferred_orgs o;
 
--- Organizations as they were at the end of a month: in the version that was in force, otherwise in the first later one,
--- otherwise as they are now.
+-- Organizations as they were at the end of a month: in the version in force, else in the first later one, else as now.
 create type losant_usage_internal.month_org as (
   instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
   customer_id text, is_customer_changed boolean
@@ -622,7 +621,7 @@ begin
     order by s.number desc limit 1
   ) as p on true
   where i.instance_id = p_instance_id;
-  -- What was noted about the month is of before the statement; the next refresh notes what is left.
+  -- What needed attention in the month is from before the statement; the next refresh adds what is left.
   update losant_usage.attention_items a set is_current = false
   where a.instance_id = p_instance_id and a.is_current and a.subject = to_char(p_month::timestamp, 'YYYY-MM')
     and a.kind in ('month_ready', 'month_blocked', 'month_needs_adjustment');

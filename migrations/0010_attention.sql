@@ -6,8 +6,7 @@ create type losant_usage.attention_kind as enum (
   'large_change', 'silent', 'new', 'deleted', 'month_ready', 'month_blocked', 'month_needs_adjustment'
 );
 
--- A refresh replaces what is current. Whatever is no longer seen stays for three days, so that it does not count as new
--- when it returns.
+-- A refresh replaces what is current. What is no longer seen stays for three days, so that it is not new if it returns.
 create table losant_usage.attention_items (
   instance_id text collate "C" not null references losant_usage.instances,
   kind losant_usage.attention_kind not null,
@@ -113,7 +112,7 @@ cross join lateral (values
 where k.applies;
 
 -- By organization, what keeps a past month from being ready, and what can be adjusted in a closed one, with the
--- billable payloads concerned. What keeps back an entire instance has no organization.
+-- billable payloads concerned. What blocks an entire instance has no organization.
 create view losant_usage_internal.month_issues as
 select b.instance_id, b.month, b.org_id,
   coalesce(losant_usage_internal.name_or_id(b.org_name, b.org_id), i.name, b.instance_id) as name,
@@ -146,8 +145,8 @@ from (
   group by a.instance_id, a.month, a.org_id, a.org_name
 ) as a;
 
--- Each month with its state, with how many of its organizations are ready, and those that are most
--- affected. While something keeps back an entire instance, none is.
+-- Each month with its state, how many of its organizations are ready, and those that are most affected. While something
+-- blocks an entire instance, none is ready.
 create view losant_usage_internal.month_summaries as
 select m.instance_id, m.month,
   losant_usage_internal.state_of_month(m.month, c.closed_at is not null, s.is_adjustment, s.state) as state,

@@ -1,8 +1,6 @@
--- What whoever bills reads of statements: the lines of a draft, the statements of each customer, and the days that
--- explain an adjustment.
+-- For billing: the lines of a draft, the statements of each customer, and the days that explain an adjustment.
 
--- What `close` would bill now, or `close --adjust` in a closed month. A condition on the instance or the month reaches
--- the tables.
+-- What `close` or `close --adjust` would bill now. A condition on the instance or the month reaches the tables.
 create view losant_usage.draft_lines as
 select m.instance_id, m.month, case when c.is_closed then 'adjustment' else 'closing' end as statement_kind,
   d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.is_customer_changed, d.metric, d.unit, d.kind,

@@ -53,7 +53,7 @@ begin
     if to_regclass('losant_usage.migrations') is not null then
       grant select on losant_usage.migrations to losant_usage_reader;
     end if;
-    -- Bodies may contain anything that Losant or a proxy sent; hosts are nobody's business.
+    -- Bodies may contain anything that Losant or a proxy sent, and hosts are internal.
     grant select (id, org_id, stream, first_day, last_day, reason, detail, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;
     grant select (instance_id, run_id, acquired_at, expires_at, epoch) on losant_usage.leases to losant_usage_reader;
@@ -70,8 +70,7 @@ begin
       losant_usage_internal.activity_to_watch, losant_usage_internal.months_to_bill,
       losant_usage_internal.weekday_rates, losant_usage_internal.month_issues, losant_usage_internal.month_summaries
       to losant_usage_writer;
-    -- It calls the first one, and the console the last; the first, and triggers of the tables that it writes, call the
-    -- others.
+    -- It calls the first, and the console the last; the first, and triggers of tables that it writes, call the others.
     grant execute on function
       losant_usage_internal.compute_our_sums, losant_usage_internal.metric_sums,
       losant_usage_internal.unsettled_counts, losant_usage_internal.counterpart_sums,
@@ -112,9 +111,8 @@ select losant_usage.grant_rights();
 comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql their privileges. Run it again after creating roles.';
 
 -- What columns mean, once per name. A line with a table precedes a metric of that name, which precedes a line with the
--- name alone. A column whose name occurs once has its comment in the migration that adds it.
--- The word "null" in a comment is part of the contract: a column of a view always has a value unless its comment has
--- that word.
+-- name alone. A column whose name occurs once has its comment in the migration that adds it. The word "null" in a
+-- comment is part of the contract: a column of a view always has a value unless its comment has it.
 do $comments$
 declare
   col record;

@@ -132,7 +132,6 @@ export class InterruptedError extends AppError {
   }
 }
 
-/** Describes an error for people and `--json`. */
 export function describeError(error: unknown): { code: string; message: string; hint: string } {
   if (error instanceof AppError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);

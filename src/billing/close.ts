@@ -35,9 +35,8 @@ export interface CloseRequest {
 
 export interface CloseOutcome extends Facts, Lines {
   /**
-   * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
-   * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
-   * statement.
+   * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from
+   * the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a statement.
    */
   readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
   readonly statement: Statement | null;

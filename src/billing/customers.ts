@@ -49,7 +49,6 @@ const IS_SETTLED = `standing in (${standings
   .map((standing) => `'${standing}'`)
   .join()})`;
 
-/** The columns that are read, by file. */
 const COLUMNS = {
   lines: LINE_COLUMNS,
   days: ['org_id', 'usage_date', 'standing', ...DAY_METRICS],

@@ -40,7 +40,6 @@ export function splitChecks(checksSql: string) {
   const imports = shell.matchAll(/^\.import --csv (\S+) (\S+)$/gm);
   return {
     createTables: shell.replaceAll(/^\..*$/gm, ''),
-    /** The table into which each file is imported. */
     tables: new Map(Array.from(imports, ([, file = '', table = '']) => [file, table])),
     queries: queries.split(/;\n/),
   };

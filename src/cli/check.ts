@@ -57,7 +57,6 @@ interface CheckResult<T = unknown> {
   readonly message: string;
   /** Advice although the check passed. */
   readonly hint?: string;
-  /** A value for later checks. */
   readonly value?: T;
 }
 

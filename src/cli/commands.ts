@@ -77,7 +77,6 @@ function renderHelp(): string[] {
   return [usage, '', purpose, '', ...groups, ...EXIT_CODES.split('\n')];
 }
 
-/** Returns the help of the commands whose first word is `group`. */
 function renderGroupHelp(group: string): string[] {
   const summaries = Object.values(SUMMARIES).flatMap((each) => Object.entries(each));
   const ownSummaries = summaries.filter(([name]) => name.startsWith(`${group} `));

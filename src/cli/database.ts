@@ -31,9 +31,8 @@ const IF_MISSING = { reads: 'refuse', writes: 'refuse', creates: 'create', plans
 
 /**
  * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
- * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` only reads, but
- * the database may be empty or missing. The writer's need all of that role's privileges, so that they fail before they
- * do anything.
+ * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` only reads, and
+ * accepts an empty or missing database. The writer's need all its privileges, or fail before they do anything.
  */
 export async function openSchema(
   context: CommandContext,

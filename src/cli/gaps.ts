@@ -38,7 +38,6 @@ export const gaps = defineCommand({
   },
 });
 
-/** Returns an instance that was never read as a gap without an organization, a stream and a day. */
 function toGap({ instanceId, lastError }: NeverReadInstance) {
   const noCell = { orgId: null, stream: null, day: null, nextReadAt: null };
   return { instanceId, standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };
@@ -47,7 +46,7 @@ function toGap({ instanceId, lastError }: NeverReadInstance) {
 export function formatNeverRead({ instanceId, neverReadSince, lastError }: NeverReadInstance): string[] {
   if (neverReadSince === null) {
     return [
-      `Instance ${instanceId} was never read, and no run has tried to.`,
+      `Instance ${instanceId} was never read: no run has tried to read it.`,
       '  To read it: losant-usage run, or restart the worker with these settings',
     ];
   }

@@ -17,13 +17,11 @@ import type { OptionValues, selectionOptions } from './options.ts';
 import { renderPlan, renderRun } from './render-run.ts';
 
 export interface LoadRequest extends Pick<RunOptions, 'kind' | 'range' | 'force'> {
-  /** The values of the options that `run` and `backfill` share. */
   readonly selection: OptionValues<typeof selectionOptions>;
   readonly waitMs: number;
   readonly sendsHeartbeat: boolean;
 }
 
-/** The tools that all instances of a command share. */
 interface LoadContext extends CommandContext, LoadRequest {
   readonly handle: DatabaseHandle;
   readonly readNow: () => Promise<() => number>;
@@ -84,9 +82,8 @@ async function loadInTurn(context: CommandContext, request: LoadRequest) {
 }
 
 /**
- * Returns the instances of `--instance`, or all; without `--org`, of them those configured with one of the streams of
- * `--stream`, or all if none is, because a track may have ended. Throws SettingsError for an instance that is not in
- * the settings.
+ * Returns the instances of `--instance`, or all; without `--org`, only those with a stream of `--stream` in the
+ * settings, or all if none has one, because a track may have ended. Throws SettingsError for an unknown instance.
  */
 function selectCandidates(
   instances: readonly InstanceConfig[],

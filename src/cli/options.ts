@@ -187,9 +187,6 @@ function readValues(args: readonly string[], options: readonly Option[], toError
   return values;
 }
 
-/** Options that `run` has not, and that are looked for there. */
-const BACKFILL_OPTIONS = ['from', 'to', 'force'];
-
 function parseTokens(args: readonly string[], options: readonly Option[], toError: ToError) {
   const types = options.map(({ name, value }) => {
     return [name, { type: value === null ? ('boolean' as const) : ('string' as const), multiple: true }] as const;
@@ -204,7 +201,9 @@ function parseTokens(args: readonly string[], options: readonly Option[], toErro
     const names = options.map((option) => option.name);
     // One slip in a name as short as --all is not too many.
     const maxTypos = Math.max(1, name.length / 3);
-    const nearest = findNearestName(name, [...names, ...BACKFILL_OPTIONS], maxTypos);
+    // Only `run` and `backfill` can wait; people look for the others in `run`.
+    const otherNames = names.includes('wait') ? ['from', 'to', 'force'] : [];
+    const nearest = findNearestName(name, [...names, ...otherNames], maxTypos);
     let advice = nearest === null ? '' : `. Did you mean --${nearest}?`;
     if (nearest !== null && !names.includes(nearest)) advice = `; losant-usage backfill has --${nearest}`;
     throw toError(`unknown option '${unknown}'${advice}`);

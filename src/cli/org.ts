@@ -110,8 +110,7 @@ const READ_BACK_TIMEOUT_MS = 60_000;
 
 /**
  * Sends a patch (null: the deletion) once and reads the organization back. Throws SettingsError, before sending, if it
- * changed since it was read. Throws LosantError if the change was rejected, did not take effect, or cannot be
- * confirmed.
+ * changed since it was read; LosantError if the change was rejected, had no effect, or cannot be confirmed.
  */
 export async function changeOrg(context: CommandContext, lookup: OrgLookup, patch: OrgPatch | null): Promise<void> {
   const { orgId, instance, resource } = lookup;

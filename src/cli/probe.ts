@@ -109,7 +109,7 @@ async function probeRange(target: Target, stream: string, days: number): Promise
   let cut = '';
   for (const day of Object.values(range)) {
     const isCut = !reportedDays.has(day) && Object.keys(await readNumbers({ ...target, day }, stream)).length > 0;
-    if (isCut) cut += `; it lacks ${day}, which a range of that day has`;
+    if (isCut) cut += `; it lacks ${day}, which a request for that day returns`;
   }
   return `${counts.length} of ${days} days, ${zeros.length} of them zeros; start and end ${repetition}${cut}`;
 }

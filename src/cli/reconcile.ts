@@ -17,7 +17,7 @@ export const reconcile = defineCommand({
       'YYYY-MM-DD',
       'first day',
       day,
-      '30 days before --to, earlier if an older month is not closed',
+      '30 days before --to, or earlier if an older month is not closed',
     ),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },

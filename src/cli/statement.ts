@@ -127,7 +127,7 @@ function renderVerification(dir: string, verification: Verification): string[] {
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,
       ...formatTable({ rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]), most: MAX_PROBLEMS }),
       lacksStatement
-        ? 'Keep the pack of a statement that the database does not have: the database cannot write it again.'
+        ? 'Keep the pack of a statement that the database does not have: it cannot be written again.'
         : 'To write the pack again from the database: losant-usage statement --month YYYY-MM --out DIR',
     ];
   }

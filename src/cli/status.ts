@@ -93,7 +93,7 @@ function renderAttention({ attention: { attentionAt, groups }, digest }: Instanc
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): string {
   const yesterday = addDays(dayAt(nowMs), -1);
   if (streams.every(({ lastDay }) => lastDay === null || lastDay < yesterday)) {
-    return `No stream expects yesterday, ${yesterday}.`;
+    return `No cells are expected for yesterday, ${yesterday}.`;
   }
   const standingCounts = sumStandings(streams.map((stream) => stream.yesterday));
   const counts = standings

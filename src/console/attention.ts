@@ -57,7 +57,6 @@ function renderProblem(tone: KindInfo['tone'], label: string, subject: string, r
   return renderLine({ tone, label }, [html`${subject} <span class="quiet">${remark}</span>`], '/runs', 'Open');
 }
 
-/** Renders the items of a kind of an instance, with its label unless that is empty. */
 function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, label: string, id: string): Html {
   const { act = 'Open' } = ATTENTION_KINDS[kind];
   const instanceId = label === '' ? null : id;
@@ -76,7 +75,6 @@ function renderGroup({ kind, items, subjects, texts, areNew }: AttentionGroup, l
   return renderLine(ATTENTION_KINDS[kind], lines, addressOfKind(kind, instanceId), `${act} ${showNumber(items)}`);
 }
 
-/** Renders who or what it is about, each in a line of its own, and a link with what somebody does there. */
 function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects: Html[], path: string, act: string) {
   return html`<li class="${tone}"><b>${label}</b><ul>${subjects.map((subject) => html`<li>${subject}</li>`)}</ul>
 <a class="go" href="${path}" aria-label="${act}: ${label}">${act}</a></li>\n`;
@@ -87,7 +85,7 @@ type ItemRow = Pick<Selectable<Schema['attention_items']>, 'instance_id' | 'kind
 /** Everything that needs attention: exactly what Home counts. */
 export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({
   title: 'Needs attention',
-  sentence: 'As of the last refresh: by a run that stored something, or at NOTIFY_AT. Home shows its age.',
+  sentence: 'Refreshed by each run that stores something, and at NOTIFY_AT; Home shows how long ago.',
   rows: sql`
     select a.instance_id, a.kind, a.subject, a.text, ${selectInstanceName(request.instanceIds)}, a.first_seen_on,
       a.last_seen_on, a.quantity

@@ -86,7 +86,7 @@ const SLOW_READ = { keepMs: 60_000, timeoutMs: 50 };
 
 const MAX_RESULTS = 50;
 
-/** Reads in the background what pages do not wait for: each with its own state, so that none keeps back another. */
+/** Reads in the background what pages do not wait for: each with its own state, so that none holds up another. */
 export function createRecall(read: ReadPage, { now, logger }: { now: () => number; logger: Logger }) {
   const results = new Map<string, unknown>();
   /** Returns what is known of a slow query, which is shared by its key. Waits at most `waitMs` for a newer result. */

@@ -11,9 +11,7 @@ import { renderHtmlTable } from './table.ts';
 export interface Chart {
   /** The heading with a summary; absent where the page has one. */
   readonly heading?: { readonly title: string; readonly summary: string };
-  /** The unit of the values: `payloads`. */
   readonly unit: string;
-  /** What a missing value is. */
   readonly lack?: 'not stored' | 'not billed';
   readonly days: readonly ComparedDay[];
   /** The label of the line; null if there is none. */
@@ -82,7 +80,7 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
   const at = (offset: number) => percentOf(index + offset, days.length);
   const renderColumn = (style: string, top = ROOM_ABOVE) =>
     html`<rect class="${style}" x="${at(0)}" width="${percentOf(1, days.length)}" y="${top}" height="${BASE - top}"/>`;
-  /** A bar, a circle for zero, a red column for what is not stored, or a band where nothing is tracked. */
+  /** A bar, a circle for zero, a red column for what is not stored, or a band where nothing is expected. */
   const renderMark = () => {
     if (standing === null) return renderColumn('absent', BASE - 5);
     if (quantity === null) return renderColumn('not-stored');
@@ -104,7 +102,7 @@ function renderDay(chart: Chart, index: number, y: (value: number) => number, ch
 
 function describeDay({ unit, comparison, lack = 'not stored' }: Chart, chartDay: ComparedDay): readonly string[] {
   const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
-  if (standing === null) return ['not tracked'];
+  if (standing === null) return ['not expected'];
   const value = quantity === null ? lack : `${showNumber(quantity)} ${unit}`;
   const remark = valuesNotStored > 0 ? `${showNumber(valuesNotStored)} ${lack}` : standing && showCode(standing);
   const values = quantity === null || remark === undefined ? value : `${value}, ${remark}`;
@@ -170,7 +168,7 @@ function renderLegend({ days, comparison, addressOf, lack = 'not stored' }: Char
     newestDays.length > 0 &&
       renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`${lack}:${links}`),
     isZero && renderItem(html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'),
-    isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'not tracked'),
+    isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'not expected'),
   ]}</ul>`;
 }
 

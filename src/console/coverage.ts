@@ -29,7 +29,6 @@ const DAYS = 30;
 interface MapDay {
   readonly day: UsageDay;
   readonly standing: Standing;
-  /** All cells, and those that are missing or in doubt (counts). */
   readonly cells: number;
   readonly gaps: number;
 }
@@ -86,7 +85,6 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
   return rows;
 }
 
-/** Returns a page of organizations: those with the worst and most gaps in the range first, then by name. */
 async function readLines(db: Kysely<Schema>, query: MapQuery) {
   const { instanceIds, range, stream, values, page } = query;
   const { rows } = await sql<{ org_id: string; name: string }>`

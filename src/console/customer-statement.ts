@@ -15,7 +15,6 @@ import { type Html, renderFacts, renderInstant, showMonth } from './elements.ts'
 import { renderDocument } from './page.ts';
 import { renderHtmlTable } from './table.ts';
 
-/** The month of an instance, in which a customer has a statement. */
 export interface StatementMonth {
   readonly instance: NamedInstance;
   readonly month: Month;
@@ -30,7 +29,6 @@ export async function readMetrics(db: Kysely<Schema>): Promise<StatementMonth['m
   return new Map((await metrics.execute()).map(({ metric, description }) => [metric, description]));
 }
 
-/** Returns the name of the customer: that of its organization, or of the first of several. */
 export function nameCustomer({ lines }: CustomerStatement): string {
   const names = [...new Set(lines.map(({ org_id: id, org_name: name }) => showName(name, id)))].toSorted();
   return names.length > 1 ? `${names[0]} and ${names.length - 1} more` : (names[0] ?? '');
@@ -63,8 +61,8 @@ ${statements.map((statement) => {
   return statementLines === undefined ? '' : renderStatement(statement, statementLines, month);
 })}
 ${renderDays(customer, month)}
-<p class="quiet">Quantities are of days in UTC, as recorded in the statements above. Each SHA-256 is that of the
-manifest of its proof pack.</p></article>`;
+<p class="quiet">Days are in UTC. Quantities are those of the statements above. Each SHA-256 is that of the manifest
+of its proof pack.</p></article>`;
 }
 
 function renderTotals(lines: readonly CustomerLine[], { metrics }: StatementMonth): Html {
@@ -146,7 +144,6 @@ function sortLines(lines: readonly CustomerLine[], metrics: StatementMonth['metr
   );
 }
 
-/** Renders the statement as a file of its own, which prints on A4. */
 export async function renderStatementFile(customer: CustomerStatement, month: StatementMonth): Promise<string> {
   const body = html`<body>
 <main>
@@ -158,7 +155,6 @@ ${renderCustomerStatement(customer, month)}
 
 const TEXT_COLUMNS = ['closed_by', 'customer_id', 'org_name', 'referral_id', 'plan_id'];
 
-/** Renders a row for each statement, organization and metric. */
 export function renderStatementCsv(
   { lines }: CustomerStatement,
   { instance, month, statements, metrics }: StatementMonth,

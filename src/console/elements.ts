@@ -36,7 +36,6 @@ export function renderFoldedList(summary: string, items: readonly unknown[]): Ht
   return html`<details><summary>${summary}</summary><ul>${items.map((item) => html`<li>${item}</li>`)}</ul></details>`;
 }
 
-/** Renders a state as a pill: a short text in a color. */
 export function renderPill(tone: string, text: string): Html {
   return html`<span class="pill ${tone}">${text}</span>`;
 }

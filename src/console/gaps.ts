@@ -135,7 +135,6 @@ export const quarantinePage = createTablePage({ path: '/quarantine', navPath: '/
   isKnown: wasRead,
 }));
 
-/** Our sums of a day compared with Losant's totals and the counterparts. */
 export const reconciliationPage = createTablePage(
   { path: '/reconciliation', navPath: '/coverage' },
   async (request) => ({

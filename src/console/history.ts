@@ -17,7 +17,7 @@ const METRICS = streams
 export const changesPage = createTablePage({ path: '/changes' }, ({ instanceIds }) => ({
   title: 'Changes',
   sentence:
-    'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed, but days are.',
+    'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed; their day is.',
   rows: sql`
     select c.org_id, c.org_name, c.referral_id, c.usage_date, c.metric, c.payload_type, c.source, c.old_quantity,
       c.new_quantity, c.difference, c.was_final, exists (

@@ -127,7 +127,7 @@ function renderBilledQuantity(current: number | null, billed: number | null): Ht
 
 type OrgRow = BilledQuantities & { readonly remedy: string | null };
 
-/** What keeps back an entire instance, then each organization with its own causes. */
+/** What blocks an entire instance, then each organization with its own causes. */
 export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subject: 'The month' }, async (request) => {
   const month = readMonth(request);
   if (month === null) return null;
@@ -179,7 +179,6 @@ export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subje
   };
 });
 
-/** Returns the sums over all organizations of a month, by the names of their columns. */
 async function readTotals(db: Kysely<Schema>, { instanceIds }: PageRequest, { from }: DayRange) {
   const { rows } = await sql<TableRow>`
     select sum(u.payloads)::bigint as payloads, sum(b.payloads)::bigint as payloads_billed,
@@ -212,7 +211,7 @@ function selectClosed(from: UsageDay): RawBuilder<unknown> {
     where s.instance_id = o.instance_id and s.month = ${from}::date and s.kind = 'closing')`;
 }
 
-/** Renders what keeps back entire instances, the commands that preview closing the month, and its statements. */
+/** Renders what blocks entire instances, the commands that preview closing the month, and its statements. */
 async function renderActions(
   db: Kysely<Schema>,
   request: PageRequest,

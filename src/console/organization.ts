@@ -124,7 +124,7 @@ function renderChoices(request: PageRequest, query: OrganizationQuery, { hasHour
       : { with: { label: 'Compare with another organization (name or any ID)', options: 'text' } }),
   };
   return html`${renderUsageForm(request, toValues(query), { hasSeries: !isHours, more })}
-<p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Coverage</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
+<p><a href="/coverage?q=${orgId}&amp;to=${range.to}">Data quality</a> · <a href="/gaps?q=${orgId}">Gaps</a> · <a
   href="/changes?q=${orgId}">Changes</a></p>`;
 }
 

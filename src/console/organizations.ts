@@ -20,7 +20,7 @@ const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>
   silent: ['silent for three days', 'r.is_silent'],
   changed: ['large change, new or deleted', 'r.has_large_change'],
   exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.is_exceeding'],
-  near_limit: ['at 80% of a limit', 'r.limit_share >= 0.8'],
+  near_limit: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
   no_limit: ['no limit', 'r.has_no_limit'],
   not_deleted: ['not deleted', 'r.deleted_on is null'],

@@ -44,7 +44,6 @@ const NAVIGATION = [
   ['/runs', 'Runs'],
 ] as const;
 
-/** The icon of the browser tab: a bar chart in a square. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"
   fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 

@@ -40,7 +40,6 @@ export function toVisibleHealth({ isUp, snapshot }: DatabaseView): Health | null
   return isUp ? (snapshot?.value ?? null) : null;
 }
 
-/** Returns whether a run has read anything of an instance. */
 export function wasRead({ neverReadSince }: InstanceHealth): boolean {
   return neverReadSince === null;
 }

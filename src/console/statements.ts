@@ -112,7 +112,6 @@ type DayRow = { readonly cause: string };
 
 const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => showCode(cause)];
 
-/** The days that explain the adjustments of a month, those of the next one first. */
 export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days` }, (request) => {
   const { instanceIds } = request;
   const month = readMonth(request);
@@ -158,7 +157,6 @@ type BilledRow = {
 /** The years that can be chosen, by how long ago they are. */
 const YEARS = { this: 0, last: 1, before_last: 2 } as const;
 
-/** What was billed to each customer in a year: only what was closed, over all its statements. */
 export const billedPage = createTablePage<BilledRow>(
   { path: '/billed', navPath: '/billing', subject: 'What was billed' },
   ({ instanceIds, query, nowMs }) => {

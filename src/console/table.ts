@@ -233,7 +233,6 @@ async function describeNoRows<R>(
   return `No rows; not known yet: ${unknownIds.map((id) => nameInstance(instanceIds, health, id)).join(', ')}`;
 }
 
-/** A row, with how many match in all, and the sums over them. */
 type CountedRow<R> = R & { readonly total_rows: number; readonly sums: TableRow };
 
 function renderRows<R extends TableRow>(

@@ -74,8 +74,7 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
 
 async function openFolder(dataDir: string): Promise<PGlite> {
   if (!existsSync(dataDir)) {
-    // Created under another name and renamed when complete: a cluster that a killed process left incomplete
-    // would never open.
+    // Renamed when it is complete: a cluster that a killed process left incomplete would never open.
     const unfinished = `${dataDir}.new`;
     await rm(unfinished, { recursive: true, force: true });
     await (await startPGlite(unfinished)).close();
@@ -114,7 +113,7 @@ function requireCreatable(folder: string): void {
   if (existsSync(folder)) requireOwnFolder(folder);
   let parent = folder;
   while (!existsSync(parent)) parent = dirname(parent);
-  // The dot is only in a folder.
+  // Only a folder has the entry `.`.
   accessSync(`${parent}/.`, constants.W_OK);
   requireDiskSpace(parent);
 }

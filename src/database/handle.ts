@@ -1,7 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { Schema } from './schema.ts';
 
-/** The schema of all tables of this program, in any database. */
 export const SCHEMA_NAME = 'losant_usage';
 
 /** The roles of deploy/postgres/roles.sql. */

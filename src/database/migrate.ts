@@ -114,9 +114,8 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
 }
 
 /**
- * Requires this program's schema, to which it migrates from the given states; `schemaState` saves reading the state.
- * Returns the names of the migrations that it applied. Throws DatabaseError `database_too_old`, `database_too_new` or
- * `database_mismatch`.
+ * Requires this program's schema, migrating from the given states; `schemaState` saves reading the state. Returns the
+ * names of applied migrations. Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
  */
 export async function requireSchema(
   handle: DatabaseHandle,

@@ -50,7 +50,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     (await pool.connect()).release();
   } catch (error) {
     await pool.end();
-    // Each error of a server ends a session that begins, but its severity is a word of the server's language.
+    // Any error of the server ends a session that is beginning, but servers translate the severity.
     if (error instanceof Error && 'severity' in error) error.severity = 'FATAL';
     throw describeDatabaseError(error, { where, role: options.role }) ?? error;
   }
@@ -133,9 +133,8 @@ type Facts = Record<'version' | 'encoding' | 'user', string> & { reason: ReadOnl
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
 
 /**
- * Sets what this program relies on in a new session, with a query, because connection poolers reject startup
- * parameters. Returns why the session cannot write; null if it can. Throws DatabaseError for a server that cannot be
- * used.
+ * Sets what this program relies on in a new session by a query, because poolers reject startup parameters. Returns why
+ * the session cannot write; null if it can. Throws DatabaseError for a server that cannot be used.
  */
 async function prepareSession(client: pg.ClientBase, statementTimeoutMs: number, where: string) {
   const settings = {

@@ -15,7 +15,7 @@ const OWN_SESSION_MS = 2_000;
  */
 export async function requireOwnSession({ db, leaseDb, kind, label }: DatabaseHandle): Promise<void> {
   if (kind === 'embedded') return;
-  // Both are logged in before the first reading.
+  // Both are logged in before the first read.
   await readSession(leaseDb);
   const sessions = await db.connection().execute(async (connection) => {
     const before = [await readSession(connection), await readSession(connection)];
@@ -98,7 +98,6 @@ export async function readAccess(db: Kysely<Schema>) {
   return rows[0] as DatabaseAccess;
 }
 
-/** Returns the time in ms by the database's clock. */
 export async function readNowMs({ db }: Pick<DatabaseHandle, 'db'>): Promise<number> {
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
   return Date.parse(at);

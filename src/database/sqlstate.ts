@@ -55,7 +55,7 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   [
     'failed',
     /^40(001|P01)$/,
-    'another transaction was in the way, on a standby the replay of one (see max_standby_streaming_delay); try again',
+    'another transaction was in the way (on a standby, its replay: see max_standby_streaming_delay); try again',
   ],
   ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
   ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
@@ -86,7 +86,7 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   [
     'unencrypted',
     /^ERR_(SSL|TLS|OSSL)_/,
-    'check that the server speaks TLS there, and the files of sslrootcert, sslcert and sslkey in DATABASE_URL',
+    'check that the server speaks TLS on that port, and the files of sslrootcert, sslcert and sslkey in DATABASE_URL',
   ],
 ];
 

@@ -138,7 +138,6 @@ function toLine(label: string | null, path: string, text: string): DigestLine {
   return { label, path, text: cutOff(escapeControls(text), MAX_TEXT) };
 }
 
-/** Replaces the last lines with their number if there are too many. */
 function limitLines(lines: readonly DigestLine[], max: number): readonly DigestLine[] {
   if (lines.length <= max) return lines;
   const hiddenLines = lines.length - max + 1;

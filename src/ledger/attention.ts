@@ -28,7 +28,7 @@ export async function refreshAttention(ledger: Pick<LedgerWriter, 'db' | 'instan
         and last_seen_on < ${day}::date - ${KEPT_DAYS}::integer`.execute(trx);
     await sql`update losant_usage.attention_items set is_current = false
       where instance_id = ${instanceId} and is_current`.execute(trx);
-    // What was read of a month is of before a statement that was created since; the next refresh notes what is left.
+    // What was read of a month is from before a statement that was created since; the next refresh adds what is left.
     await sql`
       insert into losant_usage.attention_items as i
         (instance_id, kind, subject, text, quantity, first_seen_on, last_seen_on, named_on)

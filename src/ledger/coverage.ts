@@ -94,8 +94,7 @@ export async function lockCells(
     .map(([, day]) => day);
   const [orgIds, usageDays] = [keys.map(({ orgId }) => orgId), keys.map(({ day }) => day)];
   const keyRows = sql`unnest(${usageDays}::date[], ${orgIds}::text[]) as k (usage_date, org_id)`;
-  // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
-  // does not have.
+  // Looked up by the index one by one: a join would be planned by statistics, which a freshly filled table lacks.
   const { rows: cells } = await sql<Omit<StoredCell, 'numbers'>>`
     select c.* from ${keyRows} cross join lateral (
       select ${CELL} from losant_usage.coverage c

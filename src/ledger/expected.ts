@@ -50,8 +50,7 @@ export async function syncTracks(ledger: LedgerWriter, scope: TrackedScope): Pro
     await endTracks(trx, sync);
     await resumeTracks(trx, sync);
     await beginTracks(trx, sync);
-    // In the same transaction: a day that exists because of other streams would look complete until its new cells
-    // are there.
+    // In the same transaction: a day that exists for other streams would look complete until its new cells are there.
     await createExpectedCellsOf(trx, orgIds, { policy });
   });
 }
@@ -112,8 +111,7 @@ export async function createExpectedCellsOf(
  * changed cells holds day rows, and must not lock further cells in the same transaction. That is why
  * markCellsUnavailable opens a transaction per kind of cell, and why this function locks cells and days from the first
  * affected day on before anything is created. The invariant that all of this protects: every day from a track's
- * first_day up to its next_day has a cell, so a crash leaves cells to be created, never a hole that nobody would look
- * for.
+ * first_day up to its next_day has a cell, so a crash leaves cells to create, never a hole that nobody looks for.
  */
 export async function lockCellsOf(trx: Kysely<Schema>, orgIds: readonly string[], from: UsageDay): Promise<void> {
   await sql`
@@ -170,8 +168,7 @@ async function markCellsUnavailable(ledger: RunLedger): Promise<void> {
   const isOfInstance = sql`o.instance_id = ${instanceId}`;
   const pastHorizon = { reason: PAST_HORIZON, detail: 'Losant no longer retains this day' };
   const orgDeleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
-  // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
-  // lock order.
+  // One transaction each: one that has changed days must not lock more cells, which come first in the lock order.
   const change = (cells: CellChange, record?: RawBuilder<unknown>) =>
     repeatInTransactions(ledger, (trx, limit) => setCells(trx, { ...cells, limit }, record));
   await change({

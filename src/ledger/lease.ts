@@ -20,7 +20,7 @@ export interface Lease {
 
 const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
-/** What a process that wants a lease says of itself. */
+/** A process that wants a lease. */
 type Candidate = Readonly<Record<'instanceId' | 'runId' | 'host', string>>;
 
 /** Takes over a lease that has expired. Throws BusyError `lease_busy`, which names the holder and the expiry. */

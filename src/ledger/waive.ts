@@ -25,9 +25,8 @@ export interface Waiver {
 
 /**
  * Whether a person may waive a cell `c`: a gap, an unavailable cell, one that was waived before, and one that does not
- * become final by itself, because no read is planned, its reads fail, its instance is retired, or no run has read it
- * although it was due. A run that ends before it reads anything, such as for an expired token, has no record but the
- * error of its attempt.
+ * become final by itself, because no read is planned, reads fail, its instance is retired, or no run has read it
+ * although it was due. A run that fails before it reads leaves only the error of its attempt.
  */
 const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavailable')
   or (c.standing = 'waived' and c.reason = ${WAIVED})

@@ -80,7 +80,6 @@ export interface SliceResult extends Omit<BodyContent, 'days'> {
   readonly responses: readonly CellResponse[];
   /** The error that ended the request; null if Losant responded. */
   readonly error: LosantError | null;
-  /** Whether Losant responded for a shorter range. */
   readonly isCutShort?: boolean;
 }
 

@@ -100,9 +100,8 @@ function selectRunCells(
 }
 
 /**
- * Returns a query for the cells that a first run would create from Losant's list and read. Its tracks begin with
- * yesterday; a backfill adds the days of its range that Losant retains, and those up to yesterday. The query reads no
- * table.
+ * Returns a query, of no table, for the cells that a first run would create from Losant's list and read. Its tracks
+ * begin with yesterday; a backfill adds the days of its range that Losant retains, and those up to yesterday.
  */
 async function selectListedCells(
   { client, instanceId, selection, streams, policy, now }: InstanceContext,

@@ -81,7 +81,6 @@ export class Tally {
     return this.#cellFailures.size > 0 || this.#droppedFailures > 0;
   }
 
-  /** Whether a cell that was due is now missing or in doubt. */
   get hasGaps(): boolean {
     return this.#gaps.size > 0;
   }

@@ -59,7 +59,7 @@ async function recordFailure(setup: RunSetup, instanceId: string, options: RunOp
   const { message } = describeError(error);
   try {
     await recordAttemptError(handle.db, instanceId, message);
-    // The database is that of something else.
+    // The database belongs to something else.
     if (error instanceof DatabaseError) return;
     await recordFailedRun(handle.db, toNewRun(setup, instanceId, options), message);
   } catch (err) {
@@ -229,7 +229,7 @@ async function markRequestedDaysDue(session: Session, range: DayRange, isMarkedD
   const orgOptions = (orgIds ?? []).map((orgId) => ` --org ${orgId}`);
   const streamOptions = (streams ?? []).map((stream) => ` --stream ${stream}`);
   const scope = [` --instance ${instanceId}`, ...orgOptions, ...streamOptions].join('');
-  throw new SettingsError(`--day ${range.from}: no organization in scope expects that day`, {
+  throw new SettingsError(`--day ${range.from}: no cells are expected on that day`, {
     hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
   });
 }

@@ -132,8 +132,7 @@ export class Gate {
 
   /**
    * Runs `task` when its turn comes, with the time that it waited. The next request starts when the task calls
-   * `release`, or else when it ends. Rejects while it waits as {@link Rate.waitForTurn} does. A running task must watch
-   * the signal itself.
+   * `release` or ends. Rejects while it waits as {@link Rate.waitForTurn} does. A running task must watch the signal.
    */
   async run<T>(task: (waitedMs: number, release: () => void) => Promise<T>, request: ApiRequest): Promise<T> {
     const arrivedAtMs = performance.now();

@@ -101,7 +101,7 @@ function sumStored(value: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`case when bool_and(${value} is not null) or sum(${value}) <> 0 then sum(${value})::bigint end`;
 }
 
-/** What is known of a day of which nothing is tracked. */
+/** What is known of a day of which nothing is expected. */
 export const ABSENT: Omit<ComparedDay, 'day'> = {
   standing: null,
   quantity: null,
@@ -121,7 +121,6 @@ export async function readMonthToDate(db: Kysely<Schema>, metric: string, instan
   return { ...range, total, valuesNotStored, change };
 }
 
-/** Returns whether values of the metric are not summed over days. */
 export function isLevel(metric: string): boolean {
   return metric === 'devices_total';
 }

@@ -74,7 +74,6 @@ const KINDS: Readonly<Record<string, ColumnKind>> = {
   json: 'json',
 };
 
-/** Returns the columns of a view or table in the order of the catalog. */
 export async function readViewColumns(db: Kysely<Schema>, name: string): Promise<Column[]> {
   const { rows } = await sql<{ name: string; type: string }>`
     select a.attname::text as name, format_type(a.atttypid, null) as type

@@ -60,7 +60,7 @@ export const READER = {
   statementTimeoutMs: 60_000,
   connectTimeoutMs: 3_000,
 };
-/** Connections for probes, which must not wait for slow pages: the database would look as if it were away. */
+/** Connections for probes, which must not wait for slow pages: the database would look as if it were down. */
 export const PROBER = { ...READER, poolSize: 2 };
 /** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };

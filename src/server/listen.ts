@@ -47,8 +47,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 /**
  * Serves the app behind the guard. Throws AppError `port_in_use` if the port is taken or the address is not up, and
- * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error response or a closed
- * connection.
+ * `settings` if it cannot be used. Slow, oversized and malformed requests get an error response or are cut off.
  */
 export async function listen(app: Hono, options: ListenOptions) {
   const { logger } = options;
@@ -129,7 +128,7 @@ export function findRefusal(policy: AccessPolicy, head: RequestHead): HttpRefusa
   const { url = '', method = '', headers } = head;
   // URL parsers read a backslash as a slash, and what follows two slashes as a host.
   if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request path is not valid');
-  if (!isAllowedHost(policy, headers.host ?? '')) return refusal(421, 'Host not served here');
+  if (!isAllowedHost(policy, headers.host ?? '')) return refusal(421, 'Host not served; use 127.0.0.1 or localhost');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are supported', { allow: 'GET, HEAD' });
   }

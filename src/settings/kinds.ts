@@ -79,7 +79,7 @@ export function isLoopback(host: string): boolean {
 const HTTP = /^https?$/;
 const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.parse(text)?.hostname ?? '');
 
-/** Returns the schema of an address on the web; `error` says what else a text is. */
+/** Returns the schema of an address on the web; `error` is the message for any other text. */
 const address = (error: string) => line.pipe(z.url({ protocol: HTTP, error, abort: true }));
 
 const plainAddress = (error: string) =>

@@ -24,7 +24,6 @@ function showLocalTime(ms: number, timeZone: string): string {
   return new Date(ms).toLocaleString('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'short' });
 }
 
-/** Returns the day of the time zone that contains the instant. */
 export function localDayAt(ms: number, { timeZone }: Pick<NotifyTime, 'timeZone'>): UsageDay {
   return showLocalTime(ms, timeZone).slice(0, 10);
 }

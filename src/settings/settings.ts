@@ -35,7 +35,6 @@ const streams = kinds
 export const NOTIFY_FORMATS = ['slack', 'teams', 'discord', 'json'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-/** The settings of one Losant instance. */
 export const instanceSettings = z.object({
   LOSANT_INSTANCE_ID: kinds.idText('instance').register(descriptions, {
     description: 'instance whose organizations are loaded',

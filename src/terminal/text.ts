@@ -37,7 +37,6 @@ function toUnicodeEscape(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-/** Returns the text, or its beginning and an ellipsis if it is longer. */
 export function cutOff(text: string, maxLength: number): string {
   return text.length > maxLength ? `${text.slice(0, maxLength - 1).toWellFormed()}…` : text;
 }
@@ -46,7 +45,6 @@ export function cutOff(text: string, maxLength: number): string {
 export const MAX_TABLE_ROWS = 100;
 
 export interface Table {
-  /** The titles of the columns. */
   readonly head?: readonly string[];
   readonly rows: readonly (readonly string[])[];
   /** The indexes of right-aligned columns. */

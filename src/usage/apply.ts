@@ -220,7 +220,6 @@ function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): Change
   return { ...update, result: 'failed', cell: planNextRead(input, cell), problem };
 }
 
-/** Leaves the cell without a number. */
 function leaveUnstored(input: ApplyInput, problem: Reason): Change {
   const { day, sentAtMs } = input.response;
   const newCell: StoredCell = { ...recordRead(input), ...toReasonColumns(problem), standing: 'waiting' };

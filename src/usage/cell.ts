@@ -85,7 +85,6 @@ export interface CellUpdate {
   readonly problem: Reason | null;
 }
 
-/** The reason of a waived cell. */
 export const WAIVED = 'waived';
 /** The reason of a cell that the program waived, and of its waiver: the organization was created later. */
 export const BEFORE_CREATION = 'before_creation';

@@ -27,7 +27,6 @@ export function parseDay(text: string): UsageDay | null {
 const dayByNumber = new Map<number, UsageDay>();
 const startByDay = new Map<UsageDay, number>();
 
-/** Returns the UTC day that contains the instant. */
 export function dayAt(epochMs: number): UsageDay {
   const number = Math.floor(epochMs / DAY_MS);
   const day = dayByNumber.get(number) ?? new Date(epochMs).toISOString().slice(0, 10);
@@ -46,7 +45,6 @@ export function dayEndMs(day: UsageDay): number {
   return dayStartMs(day) + DAY_MS;
 }
 
-/** Adds days; a negative count goes back. */
 export function addDays(day: UsageDay, count: number): UsageDay {
   return dayAt(dayStartMs(day) + count * DAY_MS);
 }

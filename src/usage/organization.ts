@@ -12,7 +12,6 @@ export function isLosantId(text: string): boolean {
   return STORED_ID.test(text);
 }
 
-/** An ID, transformed to lower case. */
 const hexId = z.string().toLowerCase().refine(isLosantId, 'is not an ID of 24 hex digits');
 
 /** Accepts numbers and booleans as text: an unexpected type must not make the organization unreadable. */

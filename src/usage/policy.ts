@@ -16,7 +16,6 @@ export const LATE_AFTER_HOURS = 6;
 /** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
 export const OMISSIONS_NEEDED = 3;
 
-/** Returns whether a cell that is not stored at `atMs` is late. */
 export function isLate(day: UsageDay, atMs: number): boolean {
   return atMs >= dayEndMs(day) + LATE_AFTER_HOURS * HOUR_MS;
 }
@@ -25,13 +24,11 @@ export function lastEndedDay(nowMs: number): UsageDay {
   return addDays(dayAt(nowMs), -1);
 }
 
-/** Returns the oldest day inside the horizon. */
 export function horizonStart(nowMs: number, { horizonDays }: Pick<Policy, 'horizonDays'>): UsageDay {
   const day = addDays(dayAt(nowMs), -horizonDays);
   return day < FIRST_DAY ? FIRST_DAY : day;
 }
 
-/** Returns whether a request sent at `sentAtMs` makes its cells final. */
 export function isFinalRead(day: UsageDay, sentAtMs: number, { finalAfterHours }: Policy): boolean {
   return sentAtMs >= dayEndMs(day) + finalAfterHours * HOUR_MS;
 }

@@ -26,7 +26,6 @@ export function isGap(standing: Standing): boolean {
   return standing === 'in_doubt' || standing === 'missing';
 }
 
-/** Returns whether the cell can be billed. */
 export function isSettled(standing: Standing): boolean {
   return standing === 'final' || standing === 'waived';
 }
@@ -36,7 +35,6 @@ export function findWorstStanding(cellStandings: readonly Standing[]): Standing 
   return standings.findLast((standing) => cellStandings.includes(standing)) ?? null;
 }
 
-/** Numbers of cells by standing. */
 export type StandingCounts = Readonly<Record<Standing, number>>;
 
 /** Returns the number of cells that keep days from being complete. Unavailable cells are not awaited. */

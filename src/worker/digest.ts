@@ -88,8 +88,8 @@ export class DigestTimer {
   }
 
   /**
-   * The database's clock decides, because by a clock that is ahead for a moment no later day would be due for long. An
-   * earlier day that an outage held up has nothing to say anymore, unless its message is only to be recorded.
+   * The database's clock decides: by a clock that is ahead for a moment, no later day would be due for long. A new day
+   * replaces one that an outage has delayed, unless that one's result only has to be recorded.
    */
   async #noticeDueDay(nowMs: number): Promise<void> {
     const day = this.#findDueDay(await readNowMs(this.#options.handle));

@@ -31,7 +31,6 @@ export class WorkerLoop {
     return this.#loops.map(({ status }) => status);
   }
 
-  /** Whether any run is in progress, about to start, or to be retried because it lost the database. */
   get isWorking(): boolean {
     return this.#loops.some(({ isWorking }) => isWorking);
   }

@@ -267,7 +267,7 @@ it('tests with --probe whether an install cuts long ranges short without saying 
   const { messageOf } = await check(changes, '--probe');
   for (const name of ['range_of_31_days', 'device_counts_of_31_days']) {
     expect(messageOf(`probe.${name}`)).toMatch(/^7 of 31 days, /);
-    expect(messageOf(`probe.${name}`)).toContain(`; it lacks ${daysAgo(31)}, which a range of that day has (`);
+    expect(messageOf(`probe.${name}`)).toContain(`; it lacks ${daysAgo(31)}, which a request for that day returns (`);
   }
 });
 

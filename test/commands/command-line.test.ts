@@ -71,6 +71,7 @@ it.each([
   ['backfill --form 2026-11-01', "unknown option '--form'. Did you mean --from?"],
   ['run --form 2026-11-01', "unknown option '--form'; losant-usage backfill has --from\n"],
   ['run --al', "unknown option '--al'\n"],
+  ['close --force', "unknown option '--force'\n"],
   ['backfill --to 2026-11-01', '--from <YYYY-MM-DD> is required\n  losant-usage backfill --help'],
   ['verify', '<dir> is required'],
   ['run everything', "unexpected argument 'everything'"],

@@ -120,7 +120,7 @@ it('that no run has tried to read is reported like one, also next to complete in
   for (const command of ['status', 'gaps']) {
     const { code, stdout } = await look(command);
     expect(code).toBe(3);
-    expect(stdout).toContain(`Instance ${UNTRIED} was never read, and no run has tried to.\n`);
+    expect(stdout).toContain(`Instance ${UNTRIED} was never read: no run has tried to read it.\n`);
     expect(stdout).not.toContain('No gaps.');
   }
   expect((await look('digest')).stdout).toContain(`\nInstance ${UNTRIED}: not known yet.\n`);

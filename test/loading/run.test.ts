@@ -180,7 +180,7 @@ it('a backfill loads its days and those up to the first run, and force reads sto
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 
-// Guarantee (Runs): A backfill beyond the horizon reports it and does not exit with 0.
+// Guarantee (Runs): A backfill past the horizon reports it and does not exit with 0.
 it('a backfill beyond the horizon is clamped and not complete; so is a run of such a day', async () => {
   const stage = await createStage({ orgs: 1 });
   const range = { from: '2026-08-20', to: '2026-08-27' };

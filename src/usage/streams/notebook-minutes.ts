@@ -9,7 +9,6 @@ const columns = {
   timeout: 'notebook_timeout',
 };
 
-/** Notebook executions: minutes used, and executions by result. */
 export const notebookMinutes: Stream = {
   name: 'notebook_minutes',
   requests: [{ action: 'notebookMinuteCounts', query: {} }],

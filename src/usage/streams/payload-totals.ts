@@ -9,7 +9,6 @@ export function createBreakdownRequests(resolution: string): UsageRequest[] {
 
 const columns = ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'];
 
-/** Payloads per day: billable ones, all, and the bytes of all. */
 export const payloadTotals: Stream = {
   name: 'payload_totals',
   requests: createBreakdownRequests('86400000'),
