@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
-import { ATTENTION_KINDS, readAttention } from '../../src/queries/attention.ts';
+import { ATTENTION_KINDS, readAttention, splitText } from '../../src/queries/attention.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -187,6 +187,14 @@ test('an instance of which nothing of yesterday was read is named with the last 
   await addOrg({ name: 'Calm', createdOn: '2026-11-23' });
   await refresh();
   expect(await itemsOf('not_read')).toEqual([]);
+});
+
+test.each([
+  ['missing', 'Kestrel (North) (since 2026-11-20)', 'Kestrel (North)', 'since 2026-11-20'],
+  ['month_ready', 'October 2026 (1 of 2 ready; Kestrel (North))', 'October 2026', '1 of 2 ready; Kestrel (North)'],
+  ['not_read', '2026-11-23: HTTP 502 (after 5 attempts)', '2026-11-23: HTTP 502 (after 5 attempts)', ''],
+] as const)('the text of an item %s, %s, has a detail unless it is an error', (kind, text, ...parts) => {
+  expect(splitText(kind, text)).toEqual(parts);
 });
 
 test('an instance that was never read is named, by whoever has its lease', async () => {
