@@ -17,19 +17,37 @@ export default defineConfig({
     sourcemap: true,
     sourcemapExcludeSources: true,
   },
-  plugins: [{ name: 'notices', generateBundle: emitNotices }],
+  plugins: [{ name: 'packages', generateBundle: emitPackages }],
 });
 
-/** Writes the licenses of the packages in the bundle, which they require. */
-function emitNotices(_options, bundle) {
+/**
+ * Writes the licenses of the packages in the bundle, which they require, and a CycloneDX list of these packages. That
+ * of `npm sbom --omit dev` lacks packages that tools of development depend on too.
+ */
+function emitPackages(_options, bundle) {
   const modules = Object.values(bundle).flatMap((chunk) => Object.keys(chunk.modules ?? {}));
   const folders = modules.map((path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
-  const notices = [...new Set(folders.filter(Boolean))].map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+  const packages = [...new Set(folders.filter(Boolean))].map((folder) => ({ folder, ...readPackage(folder) }));
+  const notices = packages.map(({ folder, name, version, license }) => {
     const text = globSync(`${folder}/{licen[cs]e,LICEN[CS]E,License}*`)
       .map((path) => readFileSync(path, 'utf8').trim())
       .join('\n\n');
     return `${name} ${version} (${license})\n\n${text}\n`;
   });
+  const components = packages.map((each) => ({ type: 'library', ...toComponent(each) }));
+  const component = { type: 'application', ...toComponent(readPackage('.')) };
+  const list = { bomFormat: 'CycloneDX', specVersion: '1.5', version: 1, metadata: { component }, components };
   this.emitFile({ type: 'asset', fileName: 'NOTICES.txt', source: notices.join(`\n${'-'.repeat(80)}\n\n`) });
+  this.emitFile({ type: 'asset', fileName: 'sbom.json', source: `${JSON.stringify(list, null, 2)}\n` });
+}
+
+const readPackage = (folder) => JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+
+function toComponent({ name, version, license }) {
+  return {
+    name,
+    version,
+    licenses: [{ license: { id: license } }],
+    purl: `pkg:npm/${name.replace('@', '%40')}@${version}`,
+  };
 }

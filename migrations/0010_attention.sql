@@ -33,13 +33,12 @@ create table losant_usage.digests (
   check ((outcome is null) = (finished_at is null))
 );
 
--- Instances that are not read as they should be. One whose first run is in progress is being read. As long as yesterday
--- is not late and runs do not fail, the day before counts too: at midnight nothing of yesterday can have been read.
+-- Instances that are not read as they should be. As long as yesterday is not late and runs do not fail, the day before
+-- counts too: at midnight nothing of yesterday can have been read.
 create view losant_usage_internal.unread_instances as
 select n.instance_id, 'never_read'::losant_usage.attention_kind as kind, n.instance_id::text as subject,
   concat_ws(': ', coalesce(n.name, n.instance_id), n.last_error) as text, null::bigint as quantity
 from losant_usage_internal.never_read_instances n
-where not exists (select from losant_usage.leases l where l.instance_id = n.instance_id and l.expires_at > now())
 union all
 select i.instance_id, 'not_read', i.instance_id,
   concat_ws(': ', losant_usage_internal.day_text(losant_usage_internal.today() - 1), i.last_error), null

@@ -30,6 +30,9 @@ export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
   month_needs_adjustment: { label: 'Month needs an adjustment', tone: 'bad', act: 'Adjust' },
 };
 
+/** The kinds whose text is the error of an instance, which may end in parentheses. */
+const ABOUT_INSTANCES: readonly AttentionKind[] = ['never_read', 'not_read', 'list_incomplete'];
+
 /** The items of a kind, the largest first. */
 export interface AttentionGroup {
   readonly kind: AttentionKind;
@@ -123,7 +126,7 @@ export function addressOfSubject(kind: AttentionKind, subject: string, instanceI
   if (kind.startsWith('month_')) return `/billing/${subject}`;
   if (kind === 'sums_differ') return `/reconciliation?outcome=differs&metric=${subject}${toInstanceParam(instanceId)}`;
   if (kind === 'missing' || kind === 'in_doubt') return `/gaps?standing=${kind}&q=${subject}`;
-  if (['never_read', 'not_read', 'list_incomplete'].includes(kind)) return '/runs';
+  if (ABOUT_INSTANCES.includes(kind)) return '/runs';
   return `/organizations/${subject.split(' ')[0]}`;
 }
 
@@ -134,5 +137,6 @@ function toInstanceParam(instanceId: string | null): string {
 /** Splits the text of an item into the name of its subject and what is known about it. A name may have parentheses. */
 export function splitText(kind: AttentionKind, text: string): readonly [name: string, detail: string] {
   const at = kind.startsWith('month_') ? text.indexOf(' (') : text.lastIndexOf(' (');
-  return at < 0 || !text.endsWith(')') ? [text, ''] : [text.slice(0, at), text.slice(at + 2, -1)];
+  if (at < 0 || !text.endsWith(')') || ABOUT_INSTANCES.includes(kind)) return [text, ''];
+  return [text.slice(0, at), text.slice(at + 2, -1)];
 }

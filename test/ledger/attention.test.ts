@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
-import { ATTENTION_KINDS, readAttention } from '../../src/queries/attention.ts';
+import { ATTENTION_KINDS, readAttention, splitText } from '../../src/queries/attention.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -189,13 +189,19 @@ test('an instance of which nothing of yesterday was read is named with the last 
   expect(await itemsOf('not_read')).toEqual([]);
 });
 
-test('an instance that was never read is named, but not while its first run is in progress', async () => {
+test.each([
+  ['missing', 'Kestrel (North) (since 2026-11-20)', 'Kestrel (North)', 'since 2026-11-20'],
+  ['month_ready', 'October 2026 (1 of 2 ready; Kestrel (North))', 'October 2026', '1 of 2 ready; Kestrel (North)'],
+  ['not_read', '2026-11-23: HTTP 502 (after 5 attempts)', '2026-11-23: HTTP 502 (after 5 attempts)', ''],
+] as const)('the text of an item %s, %s, has a detail unless it is an error', (kind, text, ...parts) => {
+  expect(splitText(kind, text)).toEqual(parts);
+});
+
+test('an instance that was never read is named, by whoever has its lease', async () => {
   await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 401'`);
-  await refresh();
-  expect(await itemsOf()).toEqual([`never_read ${INSTANCE}: HTTP 401 -`]);
   const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'host' });
   await refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY);
-  expect(await itemsOf()).toEqual([]);
+  expect(await itemsOf()).toEqual([`never_read ${INSTANCE}: HTTP 401 -`]);
   await releaseLease(ledger.db, lease);
   await expect(refreshAttention({ db: ledger.db, instanceId: INSTANCE, lease }, TODAY)).rejects.toThrow('taken over');
 });

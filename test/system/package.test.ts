@@ -65,6 +65,16 @@ test('the package has what is needed to run and read it, and no sources or tests
   expect(packed.filter((path) => /compose|passwords|test/.test(path))).toEqual([]);
 });
 
+test('the list of components has every package whose license the bundle has', () => {
+  const read = (name: string) => readFileSync(join(folder, 'node_modules/losant-usage/dist', name), 'utf8');
+  const { components } = JSON.parse(read('sbom.json')) as {
+    readonly components: readonly Record<'name' | 'version', string>[];
+  };
+  const notices = read('NOTICES.txt').match(/^\S+ \d+\.\d+\.\d+(?= \()/gm);
+  expect(components.map(({ name, version }) => `${name} ${version}`).toSorted()).toEqual(notices?.toSorted());
+  expect(components.map(({ name }) => name)).toEqual(expect.arrayContaining(['kysely', 'pg', 'pg-types', 'zod']));
+});
+
 test('the package has everything that its documents link to', () => {
   const linked = packed
     .filter((path) => path.endsWith('.md'))

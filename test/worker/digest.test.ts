@@ -150,6 +150,7 @@ describe('a receiver', () => {
 
 describe('several workers', () => {
   beforeEach(async () => {
+    await addOrg({ name: 'Quiet', instanceId: OTHER });
     await createTimer({ notify: null, instanceIds: [OTHER] }).check(`${TODAY}T08:00:00.000Z`);
     await ledger.setTime(`${TODAY}T09:00:00.000Z`);
     await lack('Kestrel');
@@ -269,6 +270,16 @@ test('during the first run of an instance, its digest comes an hour later and sa
   await timer.check(`${TODAY}T10:00:00.000Z`);
   expect(messages).toEqual(['Not known yet, because the first read is still in progress']);
   await releaseLease(ledger.db, lease);
+});
+
+test('an instance that was never read is the message of every day until it is read', async () => {
+  await ledger.asProgram(sql`update losant_usage.instances set last_error = 'HTTP 401' where instance_id = ${OTHER}`);
+  const timer = createTimer({ instanceIds: [INSTANCE, OTHER] });
+  await timer.check();
+  await readYesterday();
+  await timer.check('2026-11-25T08:00:00.000Z');
+  for (const message of messages) expect(message.split('\n')[0]).toBe('East: never read: East: HTTP 401');
+  expect(messages).toHaveLength(2);
 });
 
 test('a refresh that fails does not hold up the digest', async () => {
