@@ -13,7 +13,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError, type DatabaseErrorKind } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
+import { describeDatabaseError, isDenied, isOperationalError, isUndefined, retryTransaction } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
@@ -159,7 +159,8 @@ async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
-    if (isUndefined(error)) return [];
+    // Until the first migration succeeds, kysely's table has no comment, and nobody but its owner can read it.
+    if (isUndefined(error) || (isDenied(error) && (await readAlways(db)) === null)) return [];
     throw error;
   }
 }

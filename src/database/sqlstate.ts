@@ -101,6 +101,8 @@ export const isRefusedForData = hasSqlstate(/^(22|23505|54)/);
 export const isConflict = hasSqlstate(/^(40001|40P01)$/);
 export const isLockTimeout = hasSqlstate(/^55P03$/);
 export const isStatementTimeout = hasSqlstate(/^57014$/);
+/** Returns whether a privilege is missing. */
+export const isDenied = hasSqlstate(/^42501$/);
 /** Returns whether a table or function does not exist. */
 export const isUndefined = hasSqlstate(/^(42P01|42883)$/);
 

@@ -96,9 +96,9 @@ test('two organizations are next to each other, on the same axis', async () => {
 
 test('the shares of sources are not cut off, and add up', async () => {
   const toShare = (share: number, index: number) => ({ payload_type: 'mqtt', source: `${index}`, count: 1, share });
-  const page = await renderSourceShares([0.145, ...Array.from({ length: 9 }, () => 0.095)].map(toShare));
+  const page = await renderSourceShares([0.055, ...Array.from({ length: 27 }, () => 0.035)].map(toShare));
   const percents = [...page.toString().matchAll(/([\d.]+)%<svg/g)].map(([, each]) => Number(each));
-  expect(percents).toHaveLength(10);
+  expect(percents).toEqual([5.5, ...Array.from({ length: 24 }, () => 3.5), 10.5]);
   expect(percents.reduce((sum, each) => sum + each, 0)).toBeCloseTo(100);
 });
 

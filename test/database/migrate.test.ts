@@ -260,6 +260,16 @@ describe('a database that is not at head', () => {
   });
 });
 
+test('a database whose first migration failed has no tables yet, whoever asks', async () => {
+  writeAll({ '0001_first': 'select 1 / 0;\n' });
+  await expect(migrateToHead(handle, folder)).rejects.toThrow('division by zero');
+  for (const role of ['migrator', 'writer', 'closer', 'reader'] as const) {
+    await using other = await openAs(role, database.url);
+    const hint = 'run `losant-usage migrate` as losant_usage_migrator';
+    await expect(requireSchema(other, {}, folder)).rejects.toMatchObject({ kind: 'database_too_old', hint });
+  }
+});
+
 test('only the migrator migrates in the schemas that were created for it, even if it does not own the database', async () => {
   await asAdministrator(`alter database ${database.name} owner to postgres`);
   await asAdministrator(`grant connect on database ${database.name} to losant_usage_migrator`);
