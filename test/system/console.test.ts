@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { renderStatementFile } from '../../src/console/customer-statement.ts';
-import { ALL_LOOKS, auditPage, LOOKS } from './console/audit.ts';
+import { ALL_LOOKS, auditPage, LOOKS, prepareAudit } from './console/audit.ts';
 import { type Browser, startBrowser, type Tab } from './console/browser.ts';
 import { PATHS, reachPages } from './console/reach.ts';
 import { SITUATIONS, type Situation } from './console/situations.ts';
@@ -62,13 +62,12 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
   const next = NAMES[NAMES.indexOf(name) + 1];
   if (next !== undefined) getSituation(next).catch(() => {});
   const { worker, token } = situation;
-  // A page that reloads would end its audit, or the visit of the next page.
-  const openWithoutReload = async () => {
+  const openPrepared = async () => {
     const tab = await browser.open({ token });
-    await tab.page.addInitScript('window.setInterval = () => 0');
+    await prepareAudit(tab.page);
     return tab;
   };
-  await using first = await openWithoutReload();
+  await using first = await openPrepared();
   await expect.poll(() => readHeadline(first.page, worker.url)).toMatch(HEADLINES[name]);
   const pages = await reachPages(situation);
   if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
@@ -83,7 +82,7 @@ test.for(NAMES)('every page is accessible and fits, wide and narrow, light and d
     }
     return [...problems, ...tab.problems];
   };
-  await using second = await openWithoutReload();
+  await using second = await openPrepared();
   expect((await Promise.all([first, second].map(auditPages))).flat()).toEqual([]);
 });
 
