@@ -19,7 +19,7 @@ const DEFAULT_PASS_MS = HOUR_MS / 4;
  * first reads the last seven days of all organizations, completely; then older days, starting at the organization where
  * the last pass stopped, until the next wake-up or midnight. It reads at least one page of them, or frequent wake-ups
  * would starve them. Once a pass has reached the last organization, `sinceMs` limits the next one to cells that were
- * set due in the meantime and after their last read, so that a cell is read once per run; a new day lifts the limit.
+ * set due in the meantime and after their last read, so that a run ends; a new day lifts the limit.
  * The run ends when a pass from the first organization finds nothing.
  *
  * Calls `onNewDay` when a day has ended. Returns Losant's rejection of the token or of a scope, or null. Throws when

@@ -94,12 +94,12 @@ const KINDS: Readonly<Record<number, LosantErrorKind>> = {
   405: 'not_supported',
   408: 'timeout',
   429: 'rate_limited',
+  504: 'timeout',
 };
 
 function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
   if (status === 503 && retryAfterMs !== null) return 'rate_limited';
-  if (status >= 500) return 'server_error';
-  if (status >= 400) return KINDS[status] ?? 'refused';
+  if (status >= 400) return KINDS[status] ?? (status >= 500 ? 'server_error' : 'refused');
   // The API never redirects, so a redirect, which 304 is not, comes from elsewhere. Below 300, the body is incomplete.
   return status >= 300 && status !== 304 ? 'unreachable' : 'bad_body';
 }

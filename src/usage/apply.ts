@@ -220,11 +220,18 @@ function storeInDoubt(input: ApplyInput, next: Numbers, problem: Reason): Change
   return { ...update, result: 'failed', cell: planNextRead(input, cell), problem };
 }
 
+/**
+ * Leaves the cell without a number. Once it waits for its sources it is due again at once, because the same run may
+ * have read them by its next pass.
+ */
 function leaveUnstored(input: ApplyInput, problem: Reason): Change {
   const { day, sentAtMs } = input.response;
   const newCell: StoredCell = { ...recordRead(input), ...toReasonColumns(problem), standing: 'waiting' };
   const recheckMs = problem.code === 'unconfirmed' ? sentAtMs + recheckDelayMs(day, sentAtMs) : null;
-  return { result: 'omitted', cell: planNextRead(input, newCell, recheckMs), differences: null, problem };
+  const beginsToWait = problem.code === 'unconfirmed' && input.cell.reason !== 'unconfirmed';
+  const cell = planNextRead(input, newCell, recheckMs);
+  const nextReadAtMs = beginsToWait ? sentAtMs + 1 : cell.nextReadAtMs;
+  return { result: 'omitted', cell: { ...cell, nextReadAtMs }, differences: null, problem };
 }
 
 function markInDoubt(input: ApplyInput, problem: Reason, recheckMs: number | null = null): Change {

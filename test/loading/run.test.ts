@@ -282,6 +282,19 @@ function sessionOf(stage: Stage, now: () => number) {
   return { ledger: { db, instanceId, now, policy: POLICY, lease: null, runId: '' }, refusals: new Refusals() };
 }
 
+it('omitted zeros wait for their sources in the same run, for slow ones and for those of older days', async () => {
+  const stage = await createStage({ orgs: 1 });
+  const [orgId] = stage.orgIds;
+  const setDay = (day: string) => stage.platform.control('empty', { orgId, day, counter: 'payload_totals' });
+  await stage.platform.control('config', { omitZeroDays: true });
+  for (const day of ['2026-11-02', '2026-11-23']) await setDay(day);
+  await faults(stage, { kinds: ['slow_body'], actions: ['payloadCounts'], slowMs: 1_500, forever: true });
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
+  await faults(stage, null);
+  const range = { from: '2026-11-02', to: '2026-11-22' };
+  expect((await stage.run({ kind: 'backfill', range })).report).toMatchObject({ status: 'complete', failures: [] });
+});
+
 // Guarantee (Runs): A long backfill never delays yesterday.
 it('a pass reads the last week of all organizations first, also after a wake-up and at midnight, then older days', async () => {
   const stage = await createDueStage();

@@ -85,6 +85,7 @@ const AFTER_ALL_ATTEMPTS: readonly Row[] = [
     return [`HTTP ${status}`, bare(status), 'bad_body', status, message];
   }),
   ['HTTP 408', respondWith(408, WRONG), 'timeout', 408, 'responded with HTTP 408'],
+  ['HTTP 504', respondWith(504, WRONG), 'timeout', 504, 'responded with HTTP 504'],
   ['a redirect', redirect, 'unreachable', 302, 'responded with a redirect (HTTP 302), which is never followed'],
   ['a page that repeats the token', pageWithToken, 'server_error', 500, 'responded with HTTP 500'],
   ['a body that repeats the token', ({ headers }, response) => sendJson(response, headers), 'bad_body', 200, ''],

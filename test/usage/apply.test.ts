@@ -192,12 +192,12 @@ describe('omitted totals wait for sources that are still to be read', () => {
   testTable(
     'payload_totals',
     `
-    waiting        | omitted with payload_sources waiting       | 0 h    | omitted: waiting unconfirmed, r0, 1 h
-    waiting        | omitted with payload_sources missing       | 24 h   | omitted: waiting unconfirmed, r0, 48 h
-    waiting        | omitted with payload_sources waiting       | 73 h   | omitted: waiting unconfirmed, r0, 97 h
-    waiting        | omitted with payload_sources waiting       | 1000 h | omitted: waiting unconfirmed, r0, 1024 h
-    waiting        | 0/-/- with payload_sources waiting         | 24 h   | omitted: waiting unconfirmed, r0, 48 h
-    waiting        | -/0/0 with payload_sources waiting         | 24 h   | omitted: waiting unconfirmed, r0, 48 h
+    waiting        | omitted with payload_sources missing       | 24 h   | omitted: waiting unconfirmed, r0, at once
+    waiting        | 0/-/- with payload_sources waiting         | 24 h   | omitted: waiting unconfirmed, r0, at once
+    waiting        | -/0/0 with payload_sources waiting         | 24 h   | omitted: waiting unconfirmed, r0, at once
+    waiting unconfirmed | omitted with payload_sources waiting  | 0 h    | omitted: waiting unconfirmed, r0, 1 h
+    waiting unconfirmed | omitted with payload_sources waiting  | 73 h   | omitted: waiting unconfirmed, r0, 97 h
+    waiting unconfirmed | omitted with payload_sources waiting  | 1000 h | omitted: waiting unconfirmed, r0, 1024 h
     waiting        | -/0/0 with payload_sources stored some     | 24 h   | omitted: waiting contradicted, r0, 48 h
     waiting        | omitted with payload_sources waiting never | 24 h   | loaded: stored, r1, o1, 48 h, zeros
     waiting        | -/21/900 with payload_sources waiting      | 24 h   | loaded: stored, r1, o1, 48 h, numbers
@@ -221,7 +221,7 @@ describe('omitted totals wait for sources that are still to be read', () => {
 
 describe('omitted hours wait for sources, and omitted sources for nothing', () => {
   const counterparts = 'payload_totals waiting and payload_hours waiting';
-  const ofHours = 'waiting | omitted with payload_sources waiting | 30 h | omitted: waiting unconfirmed, r0, 48 h';
+  const ofHours = 'waiting | omitted with payload_sources waiting | 30 h | omitted: waiting unconfirmed, r0, at once';
   testTable('payload_hours', ofHours);
   testTable(
     'payload_sources',

@@ -187,7 +187,8 @@ export const applyLine = (stream: string, line: string): string => formatUpdate(
 export function formatUpdate(update: CellUpdate): string {
   const { result, cell: after } = update;
   const numbers = getNewNumbers(update);
-  const next = after.nextReadAtMs === null ? 'never' : `${toAge(after.nextReadAtMs)} h`;
+  const isAtOnce = after.nextReadAtMs === (after.lastAttemptAtMs ?? 0) + 1;
+  const next = after.nextReadAtMs === null ? 'never' : isAtOnce ? 'at once' : `${toAge(after.nextReadAtMs)} h`;
   return [
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
     `r${after.revision}`,

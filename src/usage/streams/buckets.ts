@@ -82,7 +82,7 @@ function quarantine(detail: string): DayVerdict {
 
 /**
  * Parses a body `{start, end, counts: [{date, …}]}`, where `date` is the start of a bucket. If `start` and `end` are
- * present, they must cover the requested days; Losant's `end` is inclusive, in ms. An invalid bucket quarantines only
+ * present, they must cover the requested days; Losant's `end` is inclusive. An invalid bucket quarantines only
  * its day. Throws UnplaceableBodyError for a body that lacks `counts`, covers fewer days than requested, has a bucket
  * off UTC midnight or the hour, has the same bucket twice, or has only buckets of other days without stating that it
  * covers the requested ones.
@@ -122,7 +122,8 @@ function parseBuckets(body: unknown, range: DayRange, schema: BucketSchema, leng
 
 function requireRange(range: DayRange, start: number | undefined, end: number | undefined): void {
   const startsLate = start !== undefined && start > dayStartMs(range.from);
-  const endsEarly = end !== undefined && end < dayEndMs(range.to) - 1;
+  // An end in whole seconds lacks the last milliseconds.
+  const endsEarly = end !== undefined && end < dayEndMs(range.to) - 1_000;
   if (startsLate || endsEarly) {
     throw new UnplaceableBodyError(
       `the body covers ${showInstant(start)} to ${showInstant(end)}, ` +
