@@ -91,17 +91,13 @@ create table losant_usage.statement_files (
 alter table losant_usage.statement_files alter column content set storage external;
 
 -- The closing functions set the setting that is_manual_write reads.
-create trigger reject_manual_write before insert on losant_usage.statements for each statement
-  when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statements
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger reject_manual_write before insert on losant_usage.statement_lines for each statement
-  when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statement_lines
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger reject_manual_write before insert on losant_usage.statement_blockers for each statement
-  when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statement_blockers
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
-create trigger reject_manual_write before insert on losant_usage.statement_files for each statement
-  when (losant_usage_internal.is_manual_write())
+create trigger reject_manual_write before insert on losant_usage.statement_files
   execute function losant_usage_internal.reject_write('only losant-usage close creates statements');
 create trigger reject_rewrite before delete or truncate on losant_usage.statements for each statement
   execute function losant_usage_internal.reject_write(
@@ -250,19 +246,15 @@ begin atomic
   group by c.org_id, c.stream;
 end;
 
--- Stored cells that do not count in a statement.
-create view losant_usage_internal.unsettled_cells as
-select org_id, month, stream, usage_date from losant_usage_internal.non_final_cells
-where is_stored and not losant_usage_internal.is_settled(standing);
-
--- The days of an organization's month that are not settled, by stream. As arrays: the planner expects few cells, and
--- would look for one of each day and stream.
+-- The days of an organization's month whose cells are stored but not settled, so that they do not count in a statement,
+-- by stream. As arrays: the planner expects few cells, and would look for one of each day and stream.
 create view losant_usage_internal.unsettled_days as
 select org_id, month, array_agg(usage_date) filter (where stream = 'device_counts') as device_counts,
   array_agg(usage_date) filter (where stream = 'notebook_minutes') as notebook_minutes,
   array_agg(usage_date) filter (where stream = 'payload_totals') as payload_totals,
   array_agg(usage_date) filter (where stream = 'payload_sources') as payload_sources
-from losant_usage_internal.unsettled_cells group by org_id, month;
+from losant_usage_internal.non_final_cells
+where is_stored and not losant_usage_internal.is_settled(standing) group by org_id, month;
 
 -- The sums of the settled cells of months, with a row for each metric.
 create view losant_usage_internal.settled_sums as
