@@ -54,13 +54,9 @@ select t.instance_id, t.stream, t.first_day, t.last_day,
   case when n.first_lacking_day is null then t.last_day
     when n.first_lacking_day > t.first_day then n.first_lacking_day - 1 end as complete_to,
   t.orgs::integer as orgs, (t.orgs - coalesce(l.orgs, 0))::integer as orgs_complete,
-  coalesce(l.orgs_with_gaps, 0)::integer as orgs_with_gaps, n.oldest_gap, n.newest_gap,
-  coalesce(n.gaps, 0) as gaps, coalesce(n.gaps_expiring, 0) as gaps_expiring,
-  greatest(0, t.cells - coalesce(n.cells, 0)) as final, coalesce(n.waived, 0) as waived,
-  coalesce(n.stored, 0) as stored, coalesce(n.waiting, 0) as waiting, coalesce(n.unavailable, 0) as unavailable,
-  coalesce(n.in_doubt, 0) as in_doubt, coalesce(n.missing, 0) as missing,
-  coalesce(n.yesterday_waiting, 0) as yesterday_waiting, coalesce(n.yesterday_unavailable, 0) as yesterday_unavailable,
-  coalesce(n.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(n.yesterday_missing, 0) as yesterday_missing
+  coalesce(l.orgs_with_gaps, 0)::integer as orgs_with_gaps, n.oldest_gap, n.newest_gap, coalesce(n.gaps, 0) as gaps,
+  greatest(0, t.cells - coalesce(n.cells, 0)) as final, n.gaps_expiring, n.waived, n.stored, n.waiting, n.unavailable,
+  n.in_doubt, n.missing, n.yesterday_waiting, n.yesterday_unavailable, n.yesterday_in_doubt, n.yesterday_missing
 from (
   select o.instance_id, s.stream, min(s.first_day) as first_day, max(s.last_day) as last_day,
     count(*) filter (where s.is_current) as orgs, sum(s.last_day - s.first_day + 1) as cells
