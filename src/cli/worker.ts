@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../loading/context.ts';
@@ -101,15 +102,13 @@ async function serve({ config, logger }: CommandContext, sources: AppSources): P
 export async function endsInTime(work: Promise<unknown>, signal: AbortSignal, limitMs = SHUTDOWN_MS): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;
-  const startTimer = () => {
+  const abortListener = addAbortListener(signal, () => {
     timer = setTimeout(resolve, limitMs, 'late');
-  };
-  signal.addEventListener('abort', startTimer);
-  if (signal.aborted) startTimer();
+  });
   try {
     return (await Promise.race([work, late])) !== 'late';
   } finally {
-    signal.removeEventListener('abort', startTimer);
+    abortListener[Symbol.dispose]();
     clearTimeout(timer);
   }
 }
