@@ -118,7 +118,6 @@ async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
     range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
     force: true,
     signal,
-    waitMs: 0,
   });
 }
 
