@@ -100,8 +100,8 @@ async function requestTotals(session: Session): Promise<void> {
 
 /**
  * Returns the days inside the horizon whose totals are due, of every stream that the ledger expects: never read,
- * invalidated by a changed number, or named by the command. A total that differs from our settled sum is due once it
- * can be final, and then once a day, because Losant may correct it.
+ * invalidated by a changed number, or named by the command. A total that differs from our settled sum, or that Losant
+ * omits although ours is not zero, is due once it can be final, and then once a day, because Losant may correct it.
  */
 async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> {
   const { db, instanceId, policy, now } = context;
@@ -114,7 +114,8 @@ async function readTotalsDue({ context, options }: Session): Promise<CellKey[]> 
       and c.usage_date >= ${horizonStart(nowMs, policy)}::date
       and (c.last_read_at is null
         or (${isWithin('c.usage_date', getForcedRange(options))} and ${isAmong('c.stream', options.streams)})
-        or (c.result in ('not_read', 'refused', 'total_not_final', 'differs')
+        or ((c.result in ('not_read', 'refused', 'total_not_final', 'differs')
+            or (c.result = 'omitted' and c.quantity > 0))
           and (c.last_read_at < ${at} - interval '1 day'
             or (c.last_read_at < c.final_at and c.final_at <= ${at}))))`.execute(db);
   return rows;

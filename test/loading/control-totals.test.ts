@@ -86,6 +86,25 @@ it('control totals are read again after a restatement, and not compared while Lo
   const omitted = { outcome: 'not_compared', reason: 'omitted', metrics: 3 };
   expect(await readOutcomes(stage)).toEqual([{ ...EQUAL[0], metrics: 9 }, omitted]);
   expect(await readBlockers(stage)).toEqual([]);
+  await stage.platform.control('config', { faults: null });
+  await stage.moveTo(FINAL + DAY_MS + 2 * HOUR_MS);
+  await stage.run();
+  expect(await readOutcomes(stage)).toEqual(EQUAL);
+});
+
+it('a total that Losant omits is not read again if our sum is zero', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.platform.control('empty', { orgId: stage.orgIds[0], day: DAY });
+  await stage.moveTo(FINAL);
+  await stage.run({ kind: 'backfill', range });
+  const readTotal = () =>
+    stage.query(`select our_sum::integer, quantity, last_read_at::text from losant_usage.instance_totals
+      where usage_date = '${DAY}' and metric = 'payload_source_count'`);
+  const total = await readTotal();
+  expect(total).toMatchObject([{ our_sum: 0, quantity: null, last_read_at: expect.any(String) }]);
+  await stage.moveTo(FINAL + DAY_MS + HOUR_MS);
+  await stage.run();
+  expect(await readTotal()).toEqual(total);
 });
 
 it('control totals that differ are read again once a day until they are right, whatever Losant omits', async () => {
