@@ -71,14 +71,21 @@ async function waitForSessions(world: World): Promise<void> {
   for (let tries = 0; tries < 200 && (await query(world, `select ${SESSIONS}`)).length > 0; tries += 1) await sleep(10);
 }
 
+/** The largest piece in which a socket passes on what it receives. */
+const PIECE_BYTES = 65_536;
+
 async function freeze(world: World, dice: Dice): Promise<string> {
   const args = await pickRun(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const statementNumber = pickStatement(dice);
-  let hasEnded = false;
+  let [hasEnded, isWhole] = [false, true];
   const freezePoint = new Promise<void>((resolve) => {
-    wire.onSent = (nth) => {
-      if (nth !== statementNumber || hasEnded) return 'pass';
+    wire.onSent = (nth, { length }) => {
+      // Postgres waits without a limit for the rest of a statement, which is sent in pieces.
+      const beginsStatement = isWhole;
+      isWhole = length < PIECE_BYTES;
+      if (nth < statementNumber || !beginsStatement || hasEnded) return 'pass';
+      hasEnded = true;
       resolve();
       return 'freeze';
     };
