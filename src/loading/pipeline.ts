@@ -4,7 +4,7 @@ import { describeError, type LosantError } from '../errors.ts';
 import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey, CellResponse, CellUpdate, Reason } from '../usage/cell.ts';
-import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
+import { addDays, dayAt, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import { recheckApiClock } from './context.ts';
@@ -22,13 +22,13 @@ const DEFAULT_PASS_MS = HOUR_MS / 4;
  * set due in the meantime and after their last read, so that a run ends; a new day lifts the limit.
  * The run ends when a pass from the first organization finds nothing.
  *
- * Calls `onNewDay` when a day has ended. Returns Losant's rejection of the token or of a scope, or null. Throws when
+ * Calls `onNewDay` when a day has ended since the cells were created, which may take minutes. Returns Losant's rejection of the token or of a scope, or null. Throws when
  * the session's signal aborts, when clocks drift apart, and when the database stays unreachable.
  */
 export async function loadDue(
   session: Session,
   scope: DueScope,
-  onNewDay: () => Promise<void>,
+  { createdOn, onNewDay }: { createdOn: UsageDay; onNewDay: () => Promise<void> },
 ): Promise<LosantError | null> {
   const { ledger } = session;
   const { onProgress, nextWakeAt } = session.options;
@@ -36,7 +36,13 @@ export async function loadDue(
   if (onProgress) session.cellsDue = await countDueCells(ledger, scope);
   let roundStartMs = now();
   let sinceMs: number | null = null;
+  let today = createdOn;
   for (let olderCursor = ''; ; ) {
+    if (dayAt(now()) !== today) {
+      today = dayAt(now());
+      sinceMs = null;
+      await onNewDay();
+    }
     const startMs = now();
     const pass = { scope, startMs, endMs: nextWakeAt?.()?.getTime() ?? startMs + DEFAULT_PASS_MS, sinceMs };
     // One after the other, because a recent slice may include older days, which are due until it is loaded.
@@ -46,12 +52,10 @@ export async function loadDue(
     const hasRead = recent.hasSlices || older.hasSlices;
     if (isAtEnd && !hasRead && olderCursor === '') return session.refusals.worst;
     olderCursor = isAtEnd ? '' : (older.lastOrgId ?? olderCursor);
-    const isNewDay = dayAt(now()) !== dayAt(startMs);
-    if (isNewDay || isAtEnd) {
-      sinceMs = isNewDay ? null : roundStartMs;
+    if (isAtEnd) {
+      sinceMs = roundStartMs;
       roundStartMs = now();
     }
-    if (isNewDay) await onNewDay();
   }
 }
 

@@ -13,7 +13,7 @@ import { findUntracked } from '../ledger/tracks.ts';
 import { getInstance } from '../losant/endpoints.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { localDayAt } from '../settings/notify-time.ts';
-import { addDays, type DayRange, earliestDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import {
   createInstanceContext,
@@ -169,15 +169,17 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   // A backfill adds to what is due, and then reads all that is due.
   const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
   await applyPolicy(ledger);
+  const createdOn = dayAt(ledger.now());
   let discovery = await prepareCells(session, { forceRefresh: kind !== 'scheduled' });
   const untracked = await findUntracked(ledger, options);
   tally.addFailures(untracked.map((pair) => ({ ...pair, code: 'not_tracked', message: NEVER_TRACKED })));
   let isClamped = false;
   if (range !== null) isClamped = await markRequestedDaysDue(session, range, isMarkedDue);
   else if (kind === 'manual') await retryFailedCells(ledger, scope);
-  const usageRefusal = await loadDue(session, scope, async () => {
+  const onNewDay = async () => {
     discovery = await prepareCells(session, { forceRefresh: false });
-  });
+  };
+  const usageRefusal = await loadDue(session, scope, { createdOn, onNewDay });
   if (usageRefusal?.kind !== 'unauthorized' && tally.hasNotFoundErrors) {
     // Losant returns 404 for an organization that was deleted since the list was read.
     discovery = await prepareCells(session, { forceRefresh: true });

@@ -1,12 +1,15 @@
+import { sql } from 'kysely';
 import { expect, it } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
+import type { Progress } from '../../src/ledger/runs.ts';
 import { readClock } from '../../src/loading/context.ts';
 import { planPages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
-import { DAY_MS, dayAt } from '../../src/usage/day.ts';
-import { asOwner } from '../support/databases.ts';
+import type { RunOutcome } from '../../src/loading/report.ts';
+import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { containing } from '../support/texts.ts';
+import { until } from '../support/wait.ts';
 import { POLICY } from '../usage/cells.ts';
 import { createStage, type Stage } from './stage.ts';
 
@@ -265,16 +268,6 @@ it('a foreign rule on a table is named before anything is read', async () => {
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });
 
-/** 101 organizations with two due days, one of them older than a week: two pages of recent and of older days. */
-async function createDueStage(): Promise<Stage> {
-  const stage = await createStage({ orgs: 101 });
-  await faults(stage, { kinds: ['forbidden'], actions: ['payloadCounts'], forever: true });
-  const setting = { streams: ['payload_sources'] };
-  await stage.run({ kind: 'backfill', range: { from: '2026-11-16', to: '2026-11-17' } }, setting);
-  return stage;
-}
-
-const WAKE_UP_MS = 900_000;
 const ALL = { orgIds: null, streams: null, range: null };
 
 function sessionOf(stage: Stage, now: () => number) {
@@ -296,14 +289,50 @@ it('omitted zeros wait for their sources in the same run, for slow ones and for 
 });
 
 // Guarantee (Runs): A long backfill never delays yesterday.
-it('a pass reads the last week of all organizations first, also after a wake-up and at midnight, then older days', async () => {
-  const stage = await createDueStage();
-  const recent = ['recent 1-100', 'recent 101'];
-  expect(await readAll(stage, {})).toEqual([...recent, 'older 1-100', 'older 101']);
-  // Older days continue where the last pass stopped.
-  expect(await readAll(stage, { 3: WAKE_UP_MS })).toEqual([...recent, 'older 1-100', ...recent, 'older 101']);
-  const pages = ['recent 1-100', 'new day', ...recent, 'older 1-100', 'older 101'];
-  expect(await readAll(stage, { 1: DAY_MS })).toEqual(pages);
+it('a backfill reads recent days first, also after a wake-up and at midnight, then goes on with older days', async () => {
+  const stage = await createStage({ orgs: 101 });
+  await stage.moveTo('2026-11-24T23:59:40.000Z');
+  const passes: number[] = [];
+  let read = 0;
+  const nextWakeAt = () => {
+    passes.push(read);
+    if (passes.length === 2) void stage.moveTo('2026-11-25T00:00:00.000Z');
+    return new Date(0);
+  };
+  const onProgress = (progress: Progress) => (read = progress.readCells);
+  const range = { from: '2026-10-20', to: '2026-11-23' };
+  const { report } = await stage.run({ kind: 'backfill', range, nextWakeAt, onProgress }, DEVICES);
+  expect(report).toMatchObject({ status: 'complete', to: '2026-11-24' });
+  // A request has 31 days, and a page 100 organizations.
+  const readPage = 101 * 31 + 100 * 4;
+  expect(passes.slice(0, 3)).toEqual([0, readPage, readPage]);
+  const older = `usage_date < '2026-10-24'`;
+  const order = `select count(*) filter (where ${older} and last_attempt_at < (
+      select min(last_attempt_at) from losant_usage.coverage where usage_date = '2026-11-24'))::integer as before,
+    count(*) filter (where ${older} and last_attempt_at > (
+      select max(last_attempt_at) from losant_usage.coverage where usage_date = '2026-11-24'))::integer as after
+    from losant_usage.coverage`;
+  expect(await asWriter(stage.store.url, order)).toEqual([{ before: 400, after: 4 }]);
+});
+
+// Guarantee (Runs): A long backfill never delays yesterday.
+it('a run that has prepared its cells before midnight and reads after it reads the day that has just ended', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
+  await stage.run();
+  await faults(stage, null);
+  const { url } = stage.store;
+  await using locker = await openAs('writer', url);
+  let running: Promise<RunOutcome> | undefined;
+  await locker.db.transaction().execute(async (trx) => {
+    await sql`select from losant_usage.coverage for update`.execute(trx);
+    running = stage.run({ kind: 'manual' });
+    running.catch(() => {});
+    const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    await until('it waits for the cell to retry', async () => (await asWriter(url, waiting)).length === 1);
+    await stage.moveTo('2026-11-25T00:00:01.000Z');
+  });
+  expect((await running)?.report).toMatchObject({ status: 'complete', to: '2026-11-24', cells: { planned: 8 } });
 });
 
 it('a backfill reads all days of an organization before those of the next one', async () => {
@@ -319,31 +348,3 @@ it('a backfill reads all days of an organization before those of the next one', 
   expect(orgIds).toEqual(orgIds.toSorted());
   expect(new Set(orgIds).size).toBe(3);
 });
-
-/** Returns the pages of all passes, by the positions of their organizations; `steps` moves the clock after a page. */
-async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): Promise<string[]> {
-  const ids = stage.orgIds.toSorted();
-  const lines: string[] = [];
-  let nowMs = stage.now();
-  const session = sessionOf(stage, () => nowMs);
-  let pages = 0;
-  for (let afterOrgId: string | null = ''; afterOrgId !== null; ) {
-    const pass = { scope: ALL, startMs: nowMs, endMs: nowMs + WAKE_UP_MS, sinceMs: null };
-    const firstAfterOrgId: string = afterOrgId;
-    for (const name of ['recent', 'older']) {
-      const isRecent = name === 'recent';
-      const order = { isRecent, afterOrgId: isRecent ? '' : firstAfterOrgId };
-      for await (const { slices, lastOrgId } of planPages(session, pass, order)) {
-        if (!isRecent) afterOrgId = lastOrgId;
-        if (slices.length === 0) continue;
-        const positions = slices.map(({ orgId }) => ids.indexOf(orgId) + 1);
-        const [first, last] = [Math.min(...positions), Math.max(...positions)];
-        lines.push(`${name} ${first === last ? first : `${first}-${last}`}`);
-        pages += 1;
-        nowMs += steps[pages] ?? 0;
-      }
-    }
-    if (dayAt(nowMs) !== dayAt(pass.startMs)) lines.push('new day');
-  }
-  return lines;
-}
