@@ -22,8 +22,9 @@ const DEFAULT_PASS_MS = HOUR_MS / 4;
  * set due in the meantime and after their last read, so that a run ends; a new day lifts the limit.
  * The run ends when a pass from the first organization finds nothing.
  *
- * Calls `onNewDay` when a day has ended since the cells were created, which may take minutes. Returns Losant's rejection of the token or of a scope, or null. Throws when
- * the session's signal aborts, when clocks drift apart, and when the database stays unreachable.
+ * Calls `onNewDay` when a day has ended since `createdOn`, the day on which the cells were created: that may take
+ * minutes. Returns Losant's rejection of the token or of a scope, or null. Throws when the session's signal aborts, when
+ * clocks drift apart, and when the database stays unreachable.
  */
 export async function loadDue(
   session: Session,
