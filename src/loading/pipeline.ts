@@ -23,8 +23,8 @@ const DEFAULT_PASS_MS = HOUR_MS / 4;
  * The run ends when a pass from the first organization finds nothing.
  *
  * Calls `onNewDay` when a day has ended since `createdOn`, the day on which the cells were created: that may take
- * minutes. Returns Losant's rejection of the token or of a scope, or null. Throws when the session's signal aborts, when
- * clocks drift apart, and when the database stays unreachable.
+ * minutes. Returns Losant's rejection of the token or of a scope, or null. Throws when the session's signal aborts,
+ * when clocks drift apart, and when the database stays unreachable.
  */
 export async function loadDue(
   session: Session,

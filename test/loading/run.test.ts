@@ -294,14 +294,16 @@ it('a backfill reads recent days first, also after a wake-up and at midnight, th
   await stage.moveTo('2026-11-24T23:59:40.000Z');
   const passes: number[] = [];
   let read = 0;
+  let moved: Promise<void> | undefined;
   const nextWakeAt = () => {
     passes.push(read);
-    if (passes.length === 2) void stage.moveTo('2026-11-25T00:00:00.000Z');
+    if (passes.length === 2) moved = stage.moveTo('2026-11-25T00:00:00.000Z');
     return new Date(0);
   };
   const onProgress = (progress: Progress) => (read = progress.readCells);
   const range = { from: '2026-10-20', to: '2026-11-23' };
   const { report } = await stage.run({ kind: 'backfill', range, nextWakeAt, onProgress }, DEVICES);
+  await moved;
   expect(report).toMatchObject({ status: 'complete', to: '2026-11-24' });
   // A request has 31 days, and a page 100 organizations.
   const readPage = 101 * 31 + 100 * 4;
