@@ -70,7 +70,11 @@ async function readOpenProblems(context: DiscoveryContext, newFailures: readonly
     failures.push({ orgId, code: 'org_unknown', message });
   }
   for (const { orgId, problem } of await readUnreadableOrgs(db, instanceId)) {
-    failures.push({ orgId, code: 'org_unreadable', message: `attributes cannot be read: ${problem}` });
+    failures.push({
+      orgId,
+      code: 'org_unreadable',
+      message: `attributes of organization ${orgId} cannot be read: ${problem}`,
+    });
   }
   return failures;
 }

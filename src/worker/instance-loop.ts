@@ -213,7 +213,8 @@ function endOf(outcome: RunOutcome): WorkerRunResult {
   if (report.status === 'complete') return { result: 'complete', problem: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
-  const hint = `${findNextCommand(outcome) ?? 'losant-usage status'} shows what is wrong; the worker keeps trying`;
+  const command = findNextCommand(outcome);
+  const hint = `${command === null ? '' : `${command} shows what is wrong; `}the worker keeps trying`;
   return { result: 'partial', problem: { code, message, hint } };
 }
 

@@ -91,6 +91,9 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
   ['only reads of stored numbers failed', false, [unknown, cells], explainCell],
   ['organizations may be missing', false, [{ code: 'list_incomplete' }, unknown], 'losant-usage status'],
   ['only days past the horizon are missing', false, [{ code: 'past_horizon' }], null],
+  ['a configured organization does not exist', false, [unknown], null],
+  ['an organization belongs to another instance', false, [{ ...unknown, code: 'org_of_other_instance' }], null],
+  ['attributes cannot be read', false, [{ ...unknown, code: 'org_unreadable' }], null],
   ['a pair was never tracked, and a number is missing', true, [{ code: 'not_tracked' }], 'losant-usage gaps'],
 ])('a run after which %s names the command that shows it', (_, hasGaps, failures, command) => {
   const report = { failures: failures.map(failureOf) };

@@ -136,6 +136,18 @@ test('each run reads the token, which is rejected until Losant accepts one; an o
   expect(recorded[1]?.['error']).toContain('HTTP 401');
 });
 
+test('an organization whose attributes cannot be read is named, and no command is that would not show it', async () => {
+  const { orgs } = (await platform.control('orgs')) as { orgs: readonly { orgId: string }[] };
+  const orgId = orgs[0]?.orgId ?? '';
+  await platform.control('config', { list: { items: { [orgId]: 'no_name' } } });
+  const replica = await open();
+  await replica.runAll();
+  await platform.control('config', { list: null });
+  const message = containing(`attributes of organization ${orgId} cannot be read: name`);
+  const problem = { code: 'org_unreadable', message, hint: 'the worker keeps trying' };
+  expect(replica.loop.statuses[0]?.problem).toEqual(problem);
+});
+
 test('a token is no longer rejected once a standby process has a response, nor if only a scope is', async () => {
   let token = 'revoked';
   const replica = await open({ instances: [instanceOf(platform, () => token)], retryIntervalMs: NEVER_MS });
