@@ -200,7 +200,8 @@ async function prepareSession(client: pg.ClientBase, statementTimeoutMs: number,
 export function describeTarget(connectionString: string): string {
   try {
     const { host, port, database } = new pg.Client({ connectionString });
-    return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;
+    // Without a name in the URL, pg uses that of the user, which a container may not have.
+    return `${host.includes(':') ? `[${host}]` : host}:${port}${database === undefined ? '' : `/${database}`}`;
   } catch (error) {
     const [message, hint] =
       error instanceof Error && 'syscall' in error

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
+import pg from 'pg';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
@@ -77,6 +78,16 @@ describe('a database that cannot be opened', () => {
   ])('reports that %s', async (_, changes, kind, message) => {
     const error = await catchError(open(urlFor(changes)));
     expect(error).toMatchObject({ kind, message: matching(message) });
+  });
+
+  test('reports only the host if neither its URL nor the system names a user', async () => {
+    const { user } = pg.defaults;
+    onTestFinished(() => void Object.assign(pg.defaults, { user }));
+    onTestFinished(() => void vi.unstubAllEnvs());
+    for (const name of ['PGUSER', 'PGDATABASE']) vi.stubEnv(name, undefined);
+    Object.assign(pg.defaults, { user: undefined });
+    const message = matching(/^Cannot reach the database at 127\.0\.0\.1:1: connect/);
+    expect(await catchError(open('postgres://127.0.0.1:1'))).toMatchObject({ message });
   });
 
   test('is not opened without an authority that its URL requires', async () => {
