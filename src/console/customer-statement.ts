@@ -30,7 +30,8 @@ export async function readMetrics(db: Kysely<Schema>): Promise<StatementMonth['m
 }
 
 export function nameCustomer({ lines }: CustomerStatement): string {
-  const names = [...new Set(lines.map(({ org_id: id, org_name: name }) => showName(name, id)))].toSorted();
+  const orgs = new Map(lines.map(({ org_id: id, org_name: name }) => [id, showName(name, id)]));
+  const names = [...orgs.values()].toSorted();
   return names.length > 1 ? `${names[0]} and ${names.length - 1} more` : (names[0] ?? '');
 }
 

@@ -22,8 +22,12 @@ export const changesPage = createTablePage({ path: '/changes' }, ({ instanceIds 
     select c.org_id, c.org_name, c.referral_id, c.usage_date, c.metric, c.payload_type, c.source, c.old_quantity,
       c.new_quantity, c.difference, c.was_final, exists (
         select from losant_usage.statements s
-        where s.instance_id = c.instance_id and s.kind = 'closing' and s.closed_at < c.changed_at
+        where s.kind = 'closing' and s.closed_at < c.changed_at
           and s.month = date_trunc('month', c.usage_date::timestamp)::date
+          -- An organization that was transferred since may have been billed by its former instance.
+          and (s.instance_id = c.instance_id or exists (
+            select from losant_usage.statement_lines l
+            where l.statement_id = s.statement_id and l.org_id = c.org_id))
       ) as is_after_closing, c.changed_at, c.run_id, c.revision_id
     from losant_usage.restatements c
     where c.hour is null and c.instance_id = any (${instanceIds}::text[])`,

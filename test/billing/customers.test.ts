@@ -269,11 +269,12 @@ describe('a pack that somebody has changed in the database', () => {
   });
 });
 
-test('a page has quantities above 2^53 to the last digit, and no reason, which may name others', async () => {
-  const org = { customer_id: 'cus_acme', org_id: 'a'.repeat(24), org_name: 'Acme', referral_id: '', plan_id: '' };
+test('a page counts namesakes, has quantities above 2^53 to the last digit, and no reason, which may name others', async () => {
+  const org = { customer_id: 'cus_acme', org_name: 'Acme', referral_id: '', plan_id: '' };
   const metric = { metric: 'payload_all_bytes', unit: 'bytes', kind: 'flow' };
   const quantities = { billed_before: '9007199254740992', quantity: '1', total: '9007199254740993' };
-  const lines = [{ number: 1, ...org, ...metric, ...quantities }];
+  const orgIds = ['a', 'b'].map((digit) => digit.repeat(24));
+  const lines = orgIds.map((orgId) => ({ number: 1, ...org, org_id: orgId, ...metric, ...quantities }));
   const statements = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
   const instance = { instanceId: INSTANCE, name: null };
   const page = renderCustomerStatement(
@@ -285,6 +286,7 @@ test('a page has quantities above 2^53 to the last digit, and no reason, which m
       metrics: new Map(),
     },
   );
+  expect(`${await page}`).toContain('<h1>Acme and 1 more, September 2026</h1>');
   expect(`${await page}`).toContain('<td class="n">9,007,199,254,740,993</td>');
   expect(`${await page}`).not.toContain('Zenith');
 });

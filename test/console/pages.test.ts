@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { PAGES } from '../../src/console/pages.ts';
 import { STYLE } from '../../src/console/style.ts';
-import { HOSTILE_NAME, INSTANCE, ORGS, openWorld, useWorld } from './world.ts';
+import { FOREIGN, HOSTILE_NAME, INSTANCE, ORGS, openWorld, useWorld } from './world.ts';
 
 const world = useWorld();
 
@@ -151,6 +151,12 @@ it('filters changes by any metric', async () => {
   const page = await world.html('/changes');
   const options = Array.from(page.matchAll(/\?metric=(\w+)"/g), ([, metric]) => metric);
   expect(new Set(options)).toEqual(new Set(metrics.map(({ metric }) => metric)));
+});
+
+test('a change is after the closing that billed the organization, also once another instance has it', async () => {
+  const move = `update losant_usage.organizations set instance_id = '${INSTANCE}' where org_id = '${FOREIGN}'`;
+  await using transferred = await openWorld(move);
+  expect(await transferred.text('/changes?which=closed')).toContain('2026-10-05 payload_billable_count 238 240 +2');
 });
 
 describe('the columns of a table', () => {
