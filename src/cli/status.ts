@@ -72,8 +72,21 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     ...renderAttention(instance),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...formatTable({ rows: runs.map(renderRun), indent: 4 }),
+    ...renderFailures(runs.find(({ finishedAt }) => finishedAt !== null)),
     ...remarks.filter((remark) => remark !== false),
   ];
+}
+
+/** Renders what failed in a run, except what the gaps have as their reasons, and an incomplete list. */
+function renderFailures(run: RunRecord | undefined): string[] {
+  if (run === undefined) return [];
+  const failures = run.failures.filter(
+    ({ code, stream }) => code === 'forbidden' || (stream === null && code !== 'list_incomplete'),
+  );
+  return failures.map(({ code, stream, example, message }) => {
+    const what = `${code}${stream === null ? '' : ` of ${stream}`}${example === null ? '' : `, such as ${example}`}`;
+    return `  the run of ${showInstant(run.startedAt)}: ${what}: ${message}`;
+  });
 }
 
 function renderAttention({ attention: { attentionAt, groups }, digest }: InstanceHealth): string[] {

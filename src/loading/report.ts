@@ -200,8 +200,15 @@ export interface RunOutcome {
   readonly refusal: LosantError | null;
 }
 
-/** Failures whose message says what to do, and which no command shows. */
-const SELF_EXPLANATORY = ['past_horizon', 'not_tracked', 'org_unknown', 'org_unreadable', 'org_of_other_instance'];
+/** Failures whose message says what to do, and of which no command shows more. */
+const SELF_EXPLANATORY = [
+  'forbidden',
+  'past_horizon',
+  'not_tracked',
+  'org_unknown',
+  'org_unreadable',
+  'org_of_other_instance',
+];
 
 /** Returns the command that shows what is wrong after a run that is not complete; null if its failures say all. */
 export function findNextCommand(outcome: {

@@ -1,12 +1,12 @@
 /** Commands that wait for each other or are interrupted, and leave nothing behind in their process. */
 import { expect, test } from 'vitest';
-import { useInstallation } from '../e2e/installation.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { startServer } from '../losant/server.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, resultOf, runProgram } from '../support/program.ts';
-import { matching } from '../support/texts.ts';
+import { containing, matching } from '../support/texts.ts';
 import { until } from '../support/wait.ts';
 import { portOf } from '../support/wire.ts';
 
@@ -51,4 +51,20 @@ test('a simulator whose port is in use ends with exit code 2', async () => {
   const port = portOf(installation.platform.url);
   const refused = await resultOf(runProgram(['simulator', '--port', `${port}`, '--json'], {}));
   expect(refused).toMatchObject([2, { error: { message: matching(/^--port \d+: listen EADDRINUSE/) } }]);
+});
+
+test('status names what failed in the last run and no gap tells: a missing scope, an organization that does not exist', async () => {
+  const { platform, run } = installation;
+  const [orgId] = await orgIdsOf(platform);
+  const missing = 'f'.repeat(24);
+  const usage = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts'].map((name) => `instanceOrg.${name}`);
+  await platform.control('tokens', { token: 'narrow', scopes: ['instance.get', 'instanceOrgs.get', ...usage] });
+  const env = { LOSANT_API_TOKEN: 'narrow', LOSANT_ORG_IDS: `${orgId},${missing}` };
+  const ended = await run(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)], env);
+  expect(ended).toMatchObject({ code: 5, stdout: containing('add instanceOrg.payloadCountsBreakdown, or') });
+  expect(ended.stdout).not.toContain('To see what is wrong');
+  const { stdout } = await run(['status']);
+  const rejected = `forbidden of payload_totals, such as \\w{24}: instanceOrg.payloadCountsBreakdown: responded with HTTP 403`;
+  expect(stdout).toMatch(new RegExp(`\n {2}the run of .* UTC: ${rejected}`));
+  expect(stdout).toMatch(new RegExp(`\n {2}the run of .* UTC: org_unknown, such as ${missing}: organization ID is`));
 });
