@@ -56,10 +56,12 @@ select t.instance_id, t.stream, t.first_day, t.last_day,
   t.orgs::integer as orgs, (t.orgs - coalesce(l.orgs, 0))::integer as orgs_complete,
   coalesce(l.orgs_with_gaps, 0)::integer as orgs_with_gaps, n.oldest_gap, n.newest_gap, coalesce(n.gaps, 0) as gaps,
   greatest(0, t.cells - coalesce(n.cells, 0)) as final, n.gaps_expiring, n.waived, n.stored, n.waiting, n.unavailable,
-  n.in_doubt, n.missing, n.yesterday_waiting, n.yesterday_unavailable, n.yesterday_in_doubt, n.yesterday_missing
+  n.in_doubt, n.missing, t.yesterday_expected, n.yesterday_waiting, n.yesterday_unavailable,
+  n.yesterday_in_doubt, n.yesterday_missing
 from (
   select o.instance_id, s.stream, min(s.first_day) as first_day, max(s.last_day) as last_day,
-    count(*) filter (where s.is_current) as orgs, sum(s.last_day - s.first_day + 1) as cells
+    count(*) filter (where s.is_current) as orgs, sum(s.last_day - s.first_day + 1) as cells,
+    count(*) filter (where s.last_day >= losant_usage_internal.today() - 1) as yesterday_expected
   from losant_usage_internal.expected_spans s
   join losant_usage.organizations o on o.org_id = s.org_id
   group by o.instance_id, s.stream
@@ -99,6 +101,7 @@ select i.instance_id, i.name as instance_name, i.api_url, i.first_attempt_at, i.
   coalesce(f.gaps_expiring, 0) as gaps_expiring, coalesce(f.final, 0) as final, coalesce(f.waived, 0) as waived,
   coalesce(f.stored, 0) as stored, coalesce(f.waiting, 0) as waiting, coalesce(f.unavailable, 0) as unavailable,
   coalesce(f.in_doubt, 0) as in_doubt, coalesce(f.missing, 0) as missing,
+  coalesce(f.yesterday_expected, 0) as yesterday_expected,
   coalesce(f.yesterday_waiting, 0) as yesterday_waiting, coalesce(f.yesterday_unavailable, 0) as yesterday_unavailable,
   coalesce(f.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(f.yesterday_missing, 0) as yesterday_missing,
   d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
@@ -153,4 +156,5 @@ comment on column losant_usage.health.waived is 'Cells that are waived (count).'
 comment on column losant_usage.health.yesterday_in_doubt is 'Cells of yesterday in doubt (count).';
 comment on column losant_usage.health.yesterday_missing is 'Cells of yesterday that are missing (count).';
 comment on column losant_usage.health.yesterday_unavailable is 'Cells of yesterday that can no longer be read (count).';
+comment on column losant_usage.health.yesterday_expected is 'Expected cells of yesterday (count).';
 comment on column losant_usage.health.yesterday_waiting is 'Cells of yesterday that are waiting (count).';

@@ -99,7 +99,7 @@ function describeYesterday(
     return { day, tone: 'quiet', label: 'not read yet', sentence };
   }
   const streams = instances.flatMap((instance) => instance.streams);
-  const expected = streams.reduce((sum, { orgs }) => sum + orgs, 0);
+  const expected = streams.reduce((sum, { yesterdayExpected }) => sum + yesterdayExpected, 0);
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
   const worst = findWorstStanding(standings.filter((standing) => counts[standing] > 0));
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);

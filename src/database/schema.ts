@@ -174,6 +174,7 @@ export interface Schema {
     unavailable: number;
     waiting: number;
     waived: number;
+    yesterday_expected: number;
     yesterday_in_doubt: number;
     yesterday_missing: number;
     yesterday_unavailable: number;

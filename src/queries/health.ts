@@ -70,6 +70,7 @@ function toStreamHealth(row: Selectable<Schema['health']>, stream: string) {
   return {
     stream,
     cells: sumStandings([row]),
+    yesterdayExpected: row.yesterday_expected,
     yesterday: {
       waiting: row.yesterday_waiting,
       unavailable: row.yesterday_unavailable,

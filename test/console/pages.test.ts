@@ -159,6 +159,12 @@ test('a change is after the closing that billed the organization, also once anot
   expect(await transferred.text('/changes?which=closed')).toContain('2026-10-05 payload_billable_count 238 240 +2');
 });
 
+test('an organization that was deleted today was expected yesterday', async () => {
+  const end = `update losant_usage.tracks set last_day = '2026-11-27' where org_id = '${ORGS.gappy}' and last_day is null`;
+  await using deleted = await openWorld(end);
+  expect(await deleted.text('/')).toContain('28 of 29 expected cells stored, 1 missing');
+});
+
 describe('the columns of a table', () => {
   const countHeads = async (path: string) => (await world.html(path)).match(/<th scope="col"/g)?.length;
 

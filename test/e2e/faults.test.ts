@@ -5,7 +5,7 @@ import { jsonOf } from '../support/program.ts';
 import { orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth, type Table } from './usage.ts';
 
-const RESPONSES = ['unavailable', 'server_error', 'html_ok', 'html_error'];
+const RESPONSES = ['unavailable', 'server_error', 'gateway_timeout', 'html_ok', 'html_error'];
 const DELIVERIES = ['cut_body', 'slow_body', 'reset', 'hang', 'not_json', 'empty_body'];
 const TENTH = [...RESPONSES, ...DELIVERIES];
 /** Each pauses all requests for a second, so none of them is among the tenth. */

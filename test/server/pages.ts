@@ -14,6 +14,7 @@ export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
 const STREAM: StreamHealth = {
   stream: 'device_counts',
   cells: { final: 20, waived: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
+  yesterdayExpected: 3,
   yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
   lastDay: '2026-11-23',
   completeTo: '2026-11-10',

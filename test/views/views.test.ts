@@ -61,17 +61,17 @@ test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
   expect(await rows(contradictions)).toEqual([]);
 });
 
-test('health counts the unread cells of yesterday, failing reads and deleted organizations', async () => {
-  const health = `select right(instance_id, 2), stream, yesterday_waiting, yesterday_unavailable,
+test('health counts the expected and the unread cells of yesterday, failing reads and deleted organizations', async () => {
+  const health = `select right(instance_id, 2), stream, yesterday_expected, yesterday_waiting, yesterday_unavailable,
       yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_deleted, complete_to
     from losant_usage.health order by 1, 2`;
   expect(await rows(health)).toEqual([
-    '01 device_counts 1 0 1 0 1 3 1 2026-09-24',
-    '01 notebook_minutes 0 0 0 0 0 3 1 2026-11-23',
-    '01 payload_hours 1 0 0 0 0 3 1 2026-10-29',
-    '01 payload_sources 0 0 0 0 0 3 1 2026-11-23',
-    '01 payload_totals 1 0 0 0 1 3 1 2026-10-04',
-    'ff device_counts 0 0 0 0 0 1 0 2026-11-23',
+    '01 device_counts 3 1 0 1 0 1 3 1 2026-09-24',
+    '01 notebook_minutes 1 0 0 0 0 0 3 1 2026-11-23',
+    '01 payload_hours 2 1 0 0 0 0 3 1 2026-10-29',
+    '01 payload_sources 1 0 0 0 0 0 3 1 2026-11-23',
+    '01 payload_totals 2 1 0 0 0 1 3 1 2026-10-04',
+    'ff device_counts 1 0 0 0 0 0 1 0 2026-11-23',
   ]);
 });
 
