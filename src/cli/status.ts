@@ -77,15 +77,18 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   ];
 }
 
+/** Losant's rejections of a token or scope: no reason of a cell that was not read because all are rejected. */
+const REJECTIONS = ['unauthorized', 'forbidden'];
+
 /** Renders what failed in a run, except what the gaps have as their reasons, and an incomplete list. */
 function renderFailures(run: RunRecord | undefined): string[] {
   if (run === undefined) return [];
   const failures = run.failures.filter(
-    ({ code, stream }) => code === 'forbidden' || (stream === null && code !== 'list_incomplete'),
+    ({ code, stream }) => REJECTIONS.includes(code) || (stream === null && code !== 'list_incomplete'),
   );
   return failures.map(({ code, stream, example, message }) => {
-    const what = `${code}${stream === null ? '' : ` of ${stream}`}${example === null ? '' : `, such as ${example}`}`;
-    return `  the run of ${showInstant(run.startedAt)}: ${what}: ${message}`;
+    const cause = `${code}${stream === null ? '' : ` of ${stream}`}${example === null ? '' : `, such as ${example}`}`;
+    return `  the run of ${showInstant(run.startedAt)}: ${cause}: ${message}`;
   });
 }
 

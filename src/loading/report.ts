@@ -200,15 +200,11 @@ export interface RunOutcome {
   readonly refusal: LosantError | null;
 }
 
+/** Failures of an organization in the settings or in the list; no cell has them as its reason. */
+const ORG_FAILURES = ['org_unknown', 'org_unreadable', 'org_of_other_instance'];
+
 /** Failures whose message says what to do, and of which no command shows more. */
-const SELF_EXPLANATORY = [
-  'forbidden',
-  'past_horizon',
-  'not_tracked',
-  'org_unknown',
-  'org_unreadable',
-  'org_of_other_instance',
-];
+const SELF_EXPLANATORY = ['unauthorized', 'forbidden', 'past_horizon', 'not_tracked', ...ORG_FAILURES];
 
 /** Returns the command that shows what is wrong after a run that is not complete; null if its failures say all. */
 export function findNextCommand(outcome: {
@@ -217,8 +213,9 @@ export function findNextCommand(outcome: {
 }): string | null {
   const { failures } = outcome.report;
   if (outcome.tally.hasGaps) return 'losant-usage gaps';
-  if (failures.length > 0 && failures.every(({ code }) => SELF_EXPLANATORY.includes(code))) return null;
-  const failure = failures.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
+  const unexplained = failures.filter(({ code }) => !SELF_EXPLANATORY.includes(code));
+  if (failures.length > 0 && unexplained.length === 0) return null;
+  const failure = unexplained.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
   if (failure === undefined) return 'losant-usage status';
   // A stored cell whose last read failed is not a gap.
   const { orgId, stream, to } = failure;

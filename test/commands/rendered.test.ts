@@ -93,6 +93,9 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
   ['only days past the horizon are missing', false, [{ code: 'past_horizon' }], null],
   ['a configured organization does not exist', false, [unknown], null],
   ['an organization belongs to another instance', false, [{ ...unknown, code: 'org_of_other_instance' }], null],
+  ['a scope is missing', false, [{ ...cells, code: 'forbidden' }], null],
+  ['the token is rejected', false, [{ ...cells, code: 'unauthorized' }], null],
+  ['another scope is missing', false, [{ ...cells, orgId: orgOf(6), code: 'forbidden' }, cells], explainCell],
   ['attributes cannot be read', false, [{ ...unknown, code: 'org_unreadable' }], null],
   ['a pair was never tracked, and a number is missing', true, [{ code: 'not_tracked' }], 'losant-usage gaps'],
 ])('a run after which %s names the command that shows it', (_, hasGaps, failures, command) => {
