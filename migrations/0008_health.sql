@@ -101,8 +101,8 @@ select i.instance_id, i.name as instance_name, i.api_url, i.first_attempt_at, i.
   coalesce(f.gaps_expiring, 0) as gaps_expiring, coalesce(f.final, 0) as final, coalesce(f.waived, 0) as waived,
   coalesce(f.stored, 0) as stored, coalesce(f.waiting, 0) as waiting, coalesce(f.unavailable, 0) as unavailable,
   coalesce(f.in_doubt, 0) as in_doubt, coalesce(f.missing, 0) as missing,
-  coalesce(f.yesterday_expected, 0) as yesterday_expected,
-  coalesce(f.yesterday_waiting, 0) as yesterday_waiting, coalesce(f.yesterday_unavailable, 0) as yesterday_unavailable,
+  coalesce(f.yesterday_expected, 0) as yesterday_expected, coalesce(f.yesterday_waiting, 0) as yesterday_waiting,
+  coalesce(f.yesterday_unavailable, 0) as yesterday_unavailable,
   coalesce(f.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(f.yesterday_missing, 0) as yesterday_missing,
   d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
 from losant_usage.instances i
@@ -153,8 +153,8 @@ comment on column losant_usage.health.stored is 'Cells that are stored and not f
 comment on column losant_usage.health.unavailable is 'Cells that can no longer be read (count).';
 comment on column losant_usage.health.waiting is 'Cells that are waiting (count).';
 comment on column losant_usage.health.waived is 'Cells that are waived (count).';
+comment on column losant_usage.health.yesterday_expected is 'Expected cells of yesterday (count).';
 comment on column losant_usage.health.yesterday_in_doubt is 'Cells of yesterday in doubt (count).';
 comment on column losant_usage.health.yesterday_missing is 'Cells of yesterday that are missing (count).';
 comment on column losant_usage.health.yesterday_unavailable is 'Cells of yesterday that can no longer be read (count).';
-comment on column losant_usage.health.yesterday_expected is 'Expected cells of yesterday (count).';
 comment on column losant_usage.health.yesterday_waiting is 'Cells of yesterday that are waiting (count).';
