@@ -96,6 +96,11 @@ export const FAILURES = {
 
 export type LosantErrorKind = keyof typeof FAILURES;
 
+/** Returns whether Losant rejected the token or a scope. */
+export function isRejection(code: string): boolean {
+  return code === 'unauthorized' || code === 'forbidden';
+}
+
 export function isFailure(code: string): code is LosantErrorKind {
   return Object.hasOwn(FAILURES, code);
 }

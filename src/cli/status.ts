@@ -1,6 +1,6 @@
 import { readNowMs } from '../database/session.ts';
 import { readDigest, showDigest } from '../digest/digest.ts';
-import { EXIT } from '../errors.ts';
+import { EXIT, isRejection } from '../errors.ts';
 import { ATTENTION_KINDS, listNames } from '../queries/attention.ts';
 import { type Health, type InstanceHealth, type RunRecord, readHealth, type StreamHealth } from '../queries/health.ts';
 import { localDayAt } from '../settings/notify-time.ts';
@@ -77,14 +77,14 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   ];
 }
 
-/** Losant's rejections of a token or scope: no reason of a cell that was not read because all are rejected. */
-const REJECTIONS = ['unauthorized', 'forbidden'];
-
-/** Renders what failed in a run, except what the gaps have as their reasons, and an incomplete list. */
+/**
+ * Renders what failed in a run, except what the gaps have as their reasons, and an incomplete list. A rejection of the
+ * token or of the scope of a stream is no reason of its cells.
+ */
 function renderFailures(run: RunRecord | undefined): string[] {
   if (run === undefined) return [];
   const failures = run.failures.filter(
-    ({ code, stream }) => REJECTIONS.includes(code) || (stream === null && code !== 'list_incomplete'),
+    ({ code, stream }) => isRejection(code) || (stream === null && code !== 'list_incomplete'),
   );
   return failures.map(({ code, stream, example, message }) => {
     const cause = `${code}${stream === null ? '' : ` of ${stream}`}${example === null ? '' : `, such as ${example}`}`;
@@ -108,7 +108,7 @@ function renderAttention({ attention: { attentionAt, groups }, digest }: Instanc
 
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): string {
   const yesterday = addDays(dayAt(nowMs), -1);
-  if (streams.every(({ lastDay }) => lastDay === null || lastDay < yesterday)) {
+  if (streams.every(({ yesterdayExpected }) => yesterdayExpected === 0)) {
     return `No cells are expected for yesterday, ${yesterday}.`;
   }
   const standingCounts = sumStandings(streams.map((stream) => stream.yesterday));

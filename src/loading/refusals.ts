@@ -1,4 +1,4 @@
-import type { LosantError } from '../errors.ts';
+import { isRejection, type LosantError } from '../errors.ts';
 import type { Slice } from '../usage/plan.ts';
 import type { SliceResult } from './extract.ts';
 
@@ -16,7 +16,7 @@ export class Refusals {
   /** `orgCount` is that of the run so far: if these are fewer than {@link REFUSING_ORGS}, all of them must reject. */
   record({ stream, orgId }: { stream: string; orgId: string }, error: LosantError | null, orgCount: number): void {
     if (error === null) this.#respondingStreams.add(stream);
-    if (error?.kind !== 'unauthorized' && error?.kind !== 'forbidden') return;
+    if (error === null || !isRejection(error.kind)) return;
     if (error.kind === 'unauthorized') this.worst = error;
     this.worst ??= error;
     const orgIds = this.#orgIdsByStream.get(stream) ?? new Set();

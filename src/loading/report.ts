@@ -1,4 +1,4 @@
-import type { LosantError } from '../errors.ts';
+import { isRejection, type LosantError } from '../errors.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { type CellKey, type CellResult, type CellUpdate, cellId, type Reason } from '../usage/cell.ts';
@@ -200,11 +200,8 @@ export interface RunOutcome {
   readonly refusal: LosantError | null;
 }
 
-/** Failures of an organization in the settings or in the list; no cell has them as its reason. */
-const ORG_FAILURES = ['org_unknown', 'org_unreadable', 'org_of_other_instance'];
-
-/** Failures whose message says what to do, and of which no command shows more. */
-const SELF_EXPLANATORY = ['unauthorized', 'forbidden', 'past_horizon', 'not_tracked', ...ORG_FAILURES];
+/** Failures whose message says what to do, as that of a rejection does, and of which no command shows more. */
+const SELF_EXPLANATORY = ['past_horizon', 'not_tracked', 'org_unknown', 'org_unreadable', 'org_of_other_instance'];
 
 /** Returns the command that shows what is wrong after a run that is not complete; null if its failures say all. */
 export function findNextCommand(outcome: {
@@ -213,7 +210,7 @@ export function findNextCommand(outcome: {
 }): string | null {
   const { failures } = outcome.report;
   if (outcome.tally.hasGaps) return 'losant-usage gaps';
-  const unexplained = failures.filter(({ code }) => !SELF_EXPLANATORY.includes(code));
+  const unexplained = failures.filter(({ code }) => !isRejection(code) && !SELF_EXPLANATORY.includes(code));
   if (failures.length > 0 && unexplained.length === 0) return null;
   const failure = unexplained.find(({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null);
   if (failure === undefined) return 'losant-usage status';

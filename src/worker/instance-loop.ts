@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceStatus, Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
+import { AppError, BusyError, describeError, isRejection, LosantError } from '../errors.ts';
 import { readBackfill } from '../ledger/runs.ts';
 import type { RunSetup } from '../loading/context.ts';
 import { findNextCommand, logRun, NEXT_RUN_CONTINUES, type RunOutcome } from '../loading/report.ts';
@@ -221,7 +221,7 @@ function endOf(outcome: RunOutcome): WorkerRunResult {
 export function classifyFailure(error: unknown, isAskedToEnd: boolean): WorkerRunResult {
   if (isAskedToEnd) return { result: 'interrupted', problem: null };
   if (error instanceof BusyError) return { result: 'standby', problem: null };
-  const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
+  const isRefusal = error instanceof LosantError && isRejection(error.kind);
   return { result: isRefusal ? 'refused' : 'failed', problem: describe(error), error };
 }
 
