@@ -15,7 +15,7 @@ import { count, joinParts, showDistance, showNumber } from '../terminal/words.ts
 import { type Html, renderPill } from './elements.ts';
 import { filterByInstance, selectInstanceName } from './filters.ts';
 import type { PageRequest } from './page.ts';
-import { nameInstance, wasRead } from './sources.ts';
+import { describeUnknown, nameInstance, wasRead } from './sources.ts';
 import { createTablePage } from './table.ts';
 
 /** What is shown of the database while it is not responding. */
@@ -41,10 +41,11 @@ export function renderAttention(request: PageRequest, health: Health | null): Ht
     .map(({ group, instanceId }) => renderGroup(group, toLabel(instanceId), instanceId));
   const lines = [...problems, ...untried, ...groups, ...unconfigured];
   if (health === null && lines.length === 0) return '';
-  const isKnown = instances.length > 0 && instances.every(({ attention }) => attention.attentionAt !== null);
+  const unknownInstances = instances.filter(({ attention }) => attention.attentionAt === null);
+  const isKnown = instances.length > 0 && unknownInstances.length === 0;
   const calmLine = isKnown
     ? html`<li class="calm good">Nothing needs attention.</li>`
-    : html`<li class="calm">Not known yet: nothing has been read.</li>`;
+    : html`<li class="calm">${describeUnknown(unknownInstances)}.</li>`;
   const ages = instances.map(({ instanceId, attention: { attentionAt } }) => {
     const age = attentionAt === null ? 'not known yet' : showDistance(Date.parse(attentionAt) - request.nowMs);
     return joinParts(': ', toLabel(instanceId), age);

@@ -94,7 +94,9 @@ function describeYesterday(
   }
   const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && wasRead(each));
   if (instances.length === 0) {
-    const isRunning = statuses.some(({ progress }) => progress !== null);
+    // Another process may run them.
+    const hasLease = snapshot.value.instances.some(({ leaseAcquiredAt }) => leaseAcquiredAt !== null);
+    const isRunning = hasLease || statuses.some(({ progress }) => progress !== null);
     const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
     return { day, tone: 'quiet', label: 'not read yet', sentence };
   }

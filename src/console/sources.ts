@@ -44,6 +44,12 @@ export function wasRead({ neverReadSince }: InstanceHealth): boolean {
   return neverReadSince === null;
 }
 
+/** Says why nothing is known of instances that no run has read completely. */
+export function describeUnknown(instances: readonly InstanceHealth[]): string {
+  const isReading = instances.some(({ leaseAcquiredAt }) => leaseAcquiredAt !== null);
+  return `Not known yet: ${isReading ? 'the first read is still in progress' : 'nothing has been read'}`;
+}
+
 /** Returns the label of an instance; empty if it is the only one. */
 export function nameInstance(instanceIds: readonly string[], health: Health | null, instanceId: string): string {
   if (instanceIds.length < 2) return '';

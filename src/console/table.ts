@@ -9,7 +9,7 @@ import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions, type Values } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { nameInstance, toVisibleHealth } from './sources.ts';
+import { describeUnknown, nameInstance, toVisibleHealth } from './sources.ts';
 
 type Value = string | number | bigint | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
@@ -229,7 +229,9 @@ async function describeNoRows<R>(
   const ids = selectedIds.length === 0 ? instanceIds : selectedIds;
   const unknownIds = ids.filter((id) => !knownIds.includes(id));
   if (unknownIds.length === 0) return count(0, 'row');
-  if (unknownIds.length === ids.length) return 'Not known yet: nothing has been read';
+  if (unknownIds.length === ids.length) {
+    return describeUnknown(health.instances.filter(({ instanceId }) => ids.includes(instanceId)));
+  }
   return `No rows; not known yet: ${unknownIds.map((id) => nameInstance(instanceIds, health, id)).join(', ')}`;
 }
 

@@ -91,6 +91,22 @@ describe('Home', () => {
     expect(await homeOf('2026-11-28T00:00:00.000Z')).toMatch(/ not read yet Nothing has been loaded yet · next run /);
   });
 
+  it('says that the first run is in progress, whichever process runs it, and not that nothing has been read', async () => {
+    const { isUp, snapshot } = await world.sources.database();
+    const pagesWith = (leaseAcquiredAt: string | null) => {
+      const firstRun = { lastRunAt: null, leaseAcquiredAt, attention: { attentionAt: null, groups: [] } };
+      const instances = snapshot?.value.instances.map((instance) => ({ ...instance, ...firstRun })) ?? [];
+      const value = { ...(snapshot?.value as Health), instances, unconfiguredInstances: [] };
+      return serve({ database: () => Promise.resolve({ isUp, snapshot: { atMs: NOW, value } }) });
+    };
+    const during = pagesWith('2026-11-28T11:00:00.000Z');
+    const unknown = 'Not known yet: the first read is still in progress';
+    expect(await during.text('/')).toMatch(new RegExp(` The first run is in progress .* ${unknown}\\. `));
+    expect(await during.text('/attention?kind=never_read')).toContain(` ${unknown} · `);
+    const home = await pagesWith(null).text('/');
+    expect(home).toMatch(/ Nothing has been loaded yet .* Not known yet: nothing has been read\. /);
+  });
+
   it('says why the status is unknown', async () => {
     const error = new ReadTimeoutError('the query took more than 3 s');
     const textWith = async (isUp: boolean, failure?: unknown) =>
