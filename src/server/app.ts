@@ -96,7 +96,8 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const ping = cacheRead(() => readNowMs(prober), { ...PING, now });
-  const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
+  // A wrong clock of this host would give the numbers of one day to another.
+  const health = cacheRead(async () => await readHealth(db, { nowMs: await readNowMs(reader), instanceIds }), {
     ...HEALTH,
     now,
     onFailure: (error) => logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { Health } from '../../src/queries/health.ts';
+import { DAY_MS } from '../../src/usage/day.ts';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import {
@@ -15,7 +16,7 @@ import {
 } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { createTestFolder } from '../support/folders.ts';
-import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
+import { jsonOf, runProgram, spawnProgram, startProgram } from '../support/program.ts';
 import { toRoleName } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 import { runsOf } from './loop.ts';
@@ -117,6 +118,15 @@ test('logs once that an instance in the database is not in the settings', async 
   expect(said).toHaveLength(1);
   expect(said[0]).toContain(`losant-usage retire --instance ${platform.instanceId}`);
   expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
+});
+
+test('the status is as of the time of the database, also while the clock of the host is wrong', async () => {
+  const hostNow = () => Date.now() + DAY_MS;
+  const worker = await startWorker(settings(), (args, env) => startProgram(args, env, { hostNow }));
+  onTestFinished(async () => void (await worker.stop()));
+  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
+  const { at } = JSON.parse((await worker.get('/status.json')).text) as Health;
+  expect(Math.abs(Date.parse(at) - Date.now())).toBeLessThan(DAY_MS / 2);
 });
 
 test('a database password is read from its file for the next connection, without a restart', async () => {
