@@ -3,6 +3,7 @@
 -- in length.
 -- Change: for other months, replace both dates with their first days. A change is null if its stream is not stored on
 -- an expected day of either month, such as before it was loaded.
+-- Sums also lack days on which a stream was not tracked: then month_blockers has the cause not_fully_tracked.
 select m.org_name, m.referral_id, p.payload_billable_count as payloads_before, m.payload_billable_count as payloads,
   case when c.has_payloads then m.payload_billable_count - p.payload_billable_count end as payloads_change,
   case when c.has_payloads then round((m.payload_billable_count::numeric / m.days_expected)

@@ -3,6 +3,7 @@
 -- Change: for those that will exceed a limit, add `and exceeds_on is not null`. For an organization, add
 -- `and org_id = '…'`. Projected with the same weekdays of the last 28 days. Where days_not_stored is above 0, quantity
 -- lacks these days.
+-- Sums also lack days on which a stream was not tracked: then month_blockers has the cause not_fully_tracked.
 select org_name, referral_id, month, limit_name, quantity, limit_quantity, unit, share, projected_quantity,
   projected_share, exceeds_on, days_expected - days_stored as days_not_stored, org_id
 from losant_usage.usage_vs_limits

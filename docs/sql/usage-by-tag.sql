@@ -3,6 +3,7 @@
 -- Change: for another tag, replace 'tier' with its key. Keys may repeat within an organization: `nth = 1` takes the
 -- first, so that the rows add up to the total. Tags are the current ones. For another month, replace the date after
 -- `month =` with its first day.
+-- Sums also lack days on which a stream was not tracked: then month_blockers has the cause not_fully_tracked.
 select coalesce(t.value, 'no such tag') as tier, count(*) as organizations,
   sum(m.payload_billable_count) as payload_billable_count, sum(m.payload_all_bytes) as payload_all_bytes,
   sum(m.notebook_minutes) as notebook_minutes, sum(m.days_expected - m.days_stored) as days_not_stored

@@ -2,6 +2,7 @@
 -- Units: payloads, bytes, minutes; days_not_stored are days of organizations (UTC).
 -- Change: for another range, change both intervals. For an instance, add `and instance_id = '…'` before `group by`.
 -- Where days_not_stored is above 0, at least one sum lacks these days.
+-- Sums also lack days on which a stream was not tracked: then month_blockers has the cause not_fully_tracked.
 select month, count(*) as organizations, sum(payload_billable_count) as payload_billable_count,
   sum(payload_all_bytes) as payload_all_bytes, sum(notebook_minutes) as notebook_minutes,
   sum(days_expected - days_stored) as days_not_stored, max(standing) as standing

@@ -78,6 +78,14 @@ test('no query turns a number that is not stored into 0', () => {
   expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);
 });
 
+// Days before a stream was loaded are not expected, so no count of days that are not stored includes them.
+test('a question that sums a month says where to find the days that were not tracked', () => {
+  const sums = questions.filter(({ sql }) => /days_expected - \w/.test(sql));
+  expect(sums.length).toBeGreaterThan(5);
+  for (const { sql } of sums) expect(sql).toContain('not_fully_tracked');
+  expect(questions.find(({ name }) => name === 'payloads-by-source.sql')?.sql).toContain('payload_sources_days_stored');
+});
+
 const findPanel = (title: string) => fillIn(queries.find(({ name }) => name.endsWith(` / ${title}`))?.sql ?? title);
 const findQuestion = (file: string) => questions.find(({ name }) => name === file)?.sql ?? file;
 const rowsOf = async (sql: string) => (await run(sql))[0]?.rows ?? [];
