@@ -9,7 +9,14 @@ import { renderChart, showLongDay } from './chart.ts';
 import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
 import { linkToMonth, type MonthRow, recallMonths, renderMonthState } from './months.ts';
 import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
-import { type DatabaseView, type InstanceStatus, nameInstance, toVisibleHealth, wasRead } from './sources.ts';
+import {
+  type DatabaseView,
+  type InstanceStatus,
+  isRunInProgress,
+  nameInstance,
+  toVisibleHealth,
+  wasRead,
+} from './sources.ts';
 import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
 
 const HOME_RELOAD_SECONDS = 60;
@@ -95,8 +102,7 @@ function describeYesterday(
   const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && wasRead(each));
   if (instances.length === 0) {
     // Another process may run them.
-    const hasLease = snapshot.value.instances.some(({ leaseAcquiredAt }) => leaseAcquiredAt !== null);
-    const isRunning = hasLease || statuses.some(({ progress }) => progress !== null);
+    const isRunning = isRunInProgress(snapshot.value.instances) || statuses.some(({ progress }) => progress !== null);
     const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
     return { day, tone: 'quiet', label: 'not read yet', sentence };
   }

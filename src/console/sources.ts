@@ -46,8 +46,13 @@ export function wasRead({ neverReadSince }: InstanceHealth): boolean {
 
 /** Says why nothing is known of instances that no run has read completely. */
 export function describeUnknown(instances: readonly InstanceHealth[]): string {
-  const isReading = instances.some(({ leaseAcquiredAt }) => leaseAcquiredAt !== null);
-  return `Not known yet: ${isReading ? 'the first read is still in progress' : 'nothing has been read'}`;
+  const reason = isRunInProgress(instances) ? 'the first read is still in progress' : 'nothing has been read';
+  return `Not known yet: ${reason}`;
+}
+
+/** Whether any process runs one of them. */
+export function isRunInProgress(instances: readonly InstanceHealth[]): boolean {
+  return instances.some(({ leaseAcquiredAt }) => leaseAcquiredAt !== null);
 }
 
 /** Returns the label of an instance; empty if it is the only one. */
