@@ -127,6 +127,6 @@ function requireClockWithin(limitMs: number, aheadMs: number, otherClock: string
   if (Math.abs(aheadMs) <= limitMs) return;
   const distance = `${showDuration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
   throw new AppError('clock_skew', `This host's clock is ${distance} ${otherClock}`, {
-    hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
+    hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended',
   });
 }

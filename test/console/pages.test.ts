@@ -156,7 +156,9 @@ it('filters changes by any metric', async () => {
 test('a change is after the closing that billed the organization, also once another instance has it', async () => {
   const move = `update losant_usage.organizations set instance_id = '${INSTANCE}' where org_id = '${FOREIGN}'`;
   await using transferred = await openWorld(move);
-  expect(await transferred.text('/changes?which=closed')).toContain('2026-10-05 payload_billable_count 238 240 +2');
+  const closedOn = (days: string) => transferred.text(`/changes?which=closed&${days}`);
+  expect(await closedOn('from=2026-10-05&to=2026-10-05')).toContain('2026-10-05 payload_billable_count 238 240 +2');
+  for (const days of ['from=2026-10-06', 'to=2026-10-04']) expect(await closedOn(days)).not.toContain('2026-10-05 ');
 });
 
 test('an organization that was deleted today was expected yesterday', async () => {

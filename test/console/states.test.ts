@@ -1,4 +1,5 @@
 /** Each count of the console has its own state: it is being read, known, old or failed, and says so in its place. */
+import { DatabaseError } from 'pg';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { type ReadPage, ReadTimeoutError } from '../../src/console/cached-reads.ts';
 import type { PageSources } from '../../src/console/sources.ts';
@@ -91,6 +92,22 @@ describe('Home', () => {
     expect(await homeOf('2026-11-28T00:00:00.000Z')).toMatch(/ not read yet Nothing has been loaded yet · next run /);
   });
 
+  it.for([
+    [0, 0, 'nothing expected No cells are expected'],
+    [5, 5, 'not read yet 0 of 5 expected cells stored, 5 waiting'],
+    [5, 2, 'in progress 3 of 5 expected cells stored, 2 waiting'],
+  ] as const)('says of %i cells, of which %i are waiting: %s', async ([yesterdayExpected, waiting, expected]) => {
+    const { isUp, snapshot } = await world.sources.database();
+    const yesterday = { waiting, unavailable: 0, in_doubt: 0, missing: 0 };
+    const instances = snapshot?.value.instances.map((instance) => {
+      const streams = instance.streams.slice(0, 1).map((stream) => ({ ...stream, yesterdayExpected, yesterday }));
+      return { ...instance, streams };
+    });
+    const value = { ...(snapshot?.value as Health), instances: instances ?? [] };
+    const database = () => Promise.resolve({ isUp, snapshot: { atMs: NOW, value } });
+    expect(await serve({ database }).text('/')).toContain(` Friday 27 November ${expected} `);
+  });
+
   it('says that the first run is in progress, whichever process runs it, and not that nothing has been read', async () => {
     const { isUp, snapshot } = await world.sources.database();
     const pagesWith = (leaseAcquiredAt: string | null) => {
@@ -173,12 +190,19 @@ describe('organizations whose activity is not known yet', () => {
   });
 });
 
+const LATE = new ReadTimeoutError('the query took more than 10 s');
+const toDatabaseError = (code: string) =>
+  Object.assign(new DatabaseError(code, 0, 'error'), { code, severity: 'ERROR' });
+
 test.for([
-  ['/gaps', 'The gaps could not be read: the query took more than 10 s.'],
-  ['/billing/2026-10', 'The month could not be read: the query took more than 10 s.'],
-  ['/organizations', 'The organizations could not be read: the query took more than 10 s.'],
-] as const)('%s names what could not be read, and why', async ([path, expected]) => {
-  const read = () => Promise.reject(new ReadTimeoutError('the query took more than 10 s'));
+  ['/gaps', LATE, 'The gaps could not be read: the query took more than 10 s.'],
+  ['/billing/2026-10', LATE, 'The month could not be read: the query took more than 10 s.'],
+  ['/organizations', LATE, 'The organizations could not be read: the query took more than 10 s.'],
+  ['/gaps', toDatabaseError('57014'), 'The gaps could not be read: the query took too long.'],
+  ['/gaps', toDatabaseError('57P01'), 'The gaps could not be read: the database is not responding.'],
+  ['/gaps', toDatabaseError('42P01'), 'The gaps could not be read: the query failed; see the log.'],
+] as const)('%s names what could not be read, and why: %s', async ([path, error, expected]) => {
+  const read = () => Promise.reject(error);
   const response = await serve({ read }).get(path);
   expect(response.status).toBe(503);
   expect(textOf(await response.text())).toContain(expected);

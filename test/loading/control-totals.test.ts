@@ -92,6 +92,17 @@ it('control totals are read again after a restatement, and not compared while Lo
   expect(await readOutcomes(stage)).toEqual(EQUAL);
 });
 
+it('a total that Losant omits is not 0, and those of its stream that it reports are compared', async () => {
+  const stage = await createStage({ orgs: 2 });
+  await stage.moveTo(FINAL);
+  // One of the three requests of the stream.
+  const faults = { kinds: ['missing_bucket'], every: 2, forever: true, actions: ['instance.payloadCountsBreakdown'] };
+  await stage.platform.control('config', { faults });
+  await stage.run({ kind: 'backfill', range });
+  const omitted = { outcome: 'not_compared', reason: 'omitted', metrics: 1 };
+  expect(await readOutcomes(stage)).toEqual([{ ...EQUAL[0], metrics: 11 }, omitted]);
+});
+
 it('a total that Losant omits is not read again if our sum is zero', async () => {
   const stage = await createStage({ orgs: 1 });
   await stage.platform.control('empty', { orgId: stage.orgIds[0], day: DAY });

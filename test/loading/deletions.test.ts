@@ -166,6 +166,9 @@ it('an organization of another instance is transferred once the list of that ins
   const earlyReport = (await stage.run({}, { platform })).report;
   const failures = [{ orgId, code: 'org_of_other_instance' }];
   expect(earlyReport).toMatchObject({ status: 'partial', failures });
+  // It is not also reported as one that does not exist.
+  const selectedReport = (await stage.run({}, { platform, selection: [orgId] })).report;
+  expect(selectedReport.failures.map(({ code }) => code)).toEqual(['org_of_other_instance']);
   await deleteOrg(stage, orgId);
   await stage.moveTo(NOW + DAY_MS);
   await stage.run();

@@ -36,6 +36,23 @@ it('a lease is renewed after a quarter of its duration, even while all other con
   await expect(running).rejects.toThrow('enough');
 });
 
+it('a run ends soon after another process has taken over, even while it waits for Losant', async () => {
+  const stage = await createStage({ orgs: 1 });
+  fakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  await stage.platform.control('config', { faults: { kinds: ['hang'], actions: ['deviceCounts'], forever: true } });
+  const running = stage.run({}, { timeoutMs: 60_000 });
+  running.catch(() => {});
+  // Nothing else is left to write, which would show that the lease is lost.
+  const stored = 'select from losant_usage.cells where is_stored';
+  await until('the other streams are loaded', async () => (await stage.query(stored)).length === 3);
+  await asWriter(stage.database.url, `update losant_usage.leases set host = 'other', epoch = default`);
+  vi.advanceTimersByTime(15_000);
+  await expect(running).rejects.toMatchObject({ kind: 'lease_lost' });
+  expect(await stage.query('select status from losant_usage.runs')).toEqual([{ status: 'interrupted' }]);
+  const holders = await asWriter(stage.database.url, 'select host from losant_usage.leases');
+  expect(holders).toEqual([{ host: 'other' }]);
+});
+
 it('a run keeps its lease while one of its transactions waits longer than a lease lasts', async () => {
   const stage = await createStage({ orgs: 1 });
   await stage.run();

@@ -84,6 +84,15 @@ it('a rejected scope is reported even if no cell is missing', async () => {
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
 });
 
+it("a run ends when Losant's clock turns out to be wrong, keeps what it has loaded, and says so", async () => {
+  const stage = await createStage({ orgs: 100 });
+  await stage.platform.control('config', { clockJump: { afterRequests: 400, byMs: 3_600_000 } });
+  const hint = containing('nothing more was loaded');
+  await expect(stage.run()).rejects.toMatchObject({ kind: 'clock_skew', hint });
+  expect(await countOf(stage, 'is_stored')).toBeGreaterThan(0);
+  expect(await stage.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
+});
+
 /** Lets the database reject the device count of an organization's day with an error. */
 async function rejectDevices(stage: Stage, orgId: string, day: string, error: string): Promise<void> {
   await asOwner(
