@@ -133,20 +133,21 @@ function checkChain(verification: Verification): void {
   for (const pack of packs) {
     const { statement } = pack.manifest;
     const { instanceId, number, month, kind, previousSha256, earlier } = statement;
-    const addProblem = (problem: string) => verification.addProblem(pack.folder, MANIFEST_NAME, problem);
+    // The previous statement of the instance is often an earlier one of the month too.
+    const problems = new Set<string>();
     const namesake = findPack(packs, statement) ?? pack;
-    if (namesake !== pack) addProblem(`has the same number (${number}) as ${manifestOf(namesake)}`);
+    if (namesake !== pack) problems.add(`has the same number (${number}) as ${manifestOf(namesake)}`);
     const instanceNumbers = new Set(
       earlier.filter((link) => link.instanceId === instanceId).map((link) => link.number),
     );
     if ((kind === 'closing') === instanceNumbers.size > 0) {
       const noun = kind === 'closing' ? 'a closing' : 'an adjustment';
-      addProblem(`is ${noun}, which does not match the earlier statements of ${month} that it lists`);
+      problems.add(`is ${noun}, which does not match the earlier statements of ${month} that it lists`);
     }
     for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
       const linkedPack = findPack(packs, link);
       if (linkedPack !== undefined && linkedPack.manifestSha256 !== link.sha256)
-        addProblem(
+        problems.add(
           `refers to statement ${link.number} with SHA-256 ${link.sha256 ?? 'none'}, ` +
             `but ${manifestOf(linkedPack)} has ${linkedPack.manifestSha256}`,
         );
@@ -154,16 +155,17 @@ function checkChain(verification: Verification): void {
     for (const link of earlier) {
       const earlierPack = findPack(packs, link);
       if (earlierPack === undefined && link.instanceId === instanceId)
-        addProblem(`refers to statement ${link.number} of ${month}, which is missing`);
+        problems.add(`refers to statement ${link.number} of ${month}, which is missing`);
       if (earlierPack !== undefined && earlierPack.manifest.statement.month !== month)
-        addProblem(`refers to ${manifestOf(earlierPack)} as a statement of ${month}, but it is not one`);
+        problems.add(`refers to ${manifestOf(earlierPack)} as a statement of ${month}, but it is not one`);
     }
     for (const other of packs) {
       const { statement: candidate } = other.manifest;
       const isEarlier = candidate.instanceId === instanceId && candidate.month === month && candidate.number < number;
       if (isEarlier && !instanceNumbers.has(candidate.number))
-        addProblem(`does not refer to ${manifestOf(other)}, an earlier statement of ${month}`);
+        problems.add(`does not refer to ${manifestOf(other)}, an earlier statement of ${month}`);
     }
+    for (const problem of problems) verification.addProblem(pack.folder, MANIFEST_NAME, problem);
   }
 }
 

@@ -72,6 +72,7 @@ export const TAMPERINGS: readonly Tampering[] = [
   [forge('lines.csv', (text) => text.replace(/,\d+\r\n$/, '\r\n')), /is not a valid line/],
   [forge('lines.csv', (text) => text.replace(/(quantity),(billed_before)/, '$2,$1')), /has unexpected columns/],
   [forge('waivers.csv', () => ''), /has unexpected columns/],
+  [day({ devices_deleted: '9223372036854775807' }), /^could not run the checks: integer overflow$/, 'lines.csv'],
   [day({ devices_created: '5' }), /not the sum over days.csv/, 'lines.csv'],
   [day({ devices_created: '6' }, acmeDay11), /last change of devices_created is to 5/, 'revisions.csv'],
   [remove('days.csv', acmeDay), /2026-03-10: is in cells.csv but not here/],

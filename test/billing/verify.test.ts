@@ -63,6 +63,7 @@ async function expectProblem(ending: Promise<Ended>, file: string, problem: RegE
   const { problems, ok } = jsonOf<Verified>(ended);
   expect(ok).toBe(false);
   expect(problems).toContainEqual({ file, problem: matching(problem) });
+  expect(new Set(problems.map((each) => JSON.stringify(each))).size).toBe(problems.length);
 }
 
 describe('packs that nobody changed', () => {
@@ -132,6 +133,21 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   ['cells.csv', (copy) => truncate(copy.path('cells.csv'), 30e9), /has 30000000000 bytes instead of/],
   ['lines.csv', forge('lines.csv', (text) => `${text}"`), /is not valid CSV|is not a valid line/],
   ['lines.csv', forge('lines.csv', (text) => text.replace('Acme', 'Acme\0')), /is not valid CSV: it has a NUL/],
+  [
+    'lines.csv',
+    forge('lines.csv', (text) => text.replace('Acme', 'Ac""me')),
+    /^is not valid CSV: bad quoting in Ac""me$/,
+  ],
+  [
+    'lines.csv',
+    forge('lines.csv', (text) => text.replace('Acme', '"Ac"m"e"')),
+    /^is not valid CSV: bad quoting in "Ac"m/,
+  ],
+  [
+    'lines.csv',
+    forge('lines.csv', (text) => `${text}"${'x\n'.repeat(2 ** 24)}`),
+    /^is not valid CSV: a line is too long/,
+  ],
   ['days.csv', forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), /has \d+ fields instead of \d+/],
   // A closing that was replaced after its adjustment was made.
   [OF_ADJUSTMENT, closedByCfo, /^refers to statement 1 with SHA-256 \w+, but manifest.json has \w+$/],
@@ -145,8 +161,19 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   ],
   // A statement twice.
   ['copy/manifest.json', (copy) => cp(march, copy.path('copy'), { recursive: true }), /^has the same number \(1\) as/],
+  [OF_ADJUSTMENT, setStatement({ previousSha256: null }, ADJUSTMENT), /^refers to statement 1 with SHA-256 none, but/],
   // A month that was billed twice, with an adjustment called a closing.
   [OF_ADJUSTMENT, setStatement({ kind: 'closing', earlier: [] }, ADJUSTMENT), /^does not refer to manifest.json, an/],
+  [OF_ADJUSTMENT, setStatement({ kind: 'closing' }, ADJUSTMENT), /^is a closing, which does not match the earlier/],
+  ['manifest.json', setStatement({ kind: 'adjustment' }), /^is an adjustment, which does not match the earlier/],
+  [
+    OF_ADJUSTMENT,
+    async (copy) => {
+      await setStatement({ month: '2026-02' })(copy);
+      await copy.chain();
+    },
+    /^refers to manifest.json as a statement of 2026-03, but it is not one$/,
+  ],
 ];
 
 test.for(CHANGES)('a change is a problem of %s: change %#', async ([file, change, problem]) => {
