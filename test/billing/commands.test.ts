@@ -314,6 +314,10 @@ test('a dry run that accepts blockers says how to close the month, and not that 
   expect(stdout).not.toContain('Closed despite');
   const command = `losant-usage close --month 2026-04 --instance ${INSTANCE} ${acceptance.slice(0, 2).join(' ')}`;
   expect(stdout).toContain(`\nTo close it: ${command} --reason TEXT\n`);
+  await close('--month', '2026-04', ...acceptance);
+  await books.waive(orgId, '2026-04-11');
+  const adjusted = await close('--month', '2026-04', '--adjust', '--dry-run');
+  expect(adjusted.stdout).toMatch(/ devices_created +2026-04-11 +- +4 +waived .* UTC: agreed\n/);
 });
 
 test('a blocked adjustment asks to accept blockers only if something can be billed', async () => {
@@ -330,6 +334,9 @@ test('a blocked adjustment asks to accept blockers only if something can be bill
   expect(waiting.code).toBe(3);
   expect(waiting.stdout).toMatch(/^The differences cannot be billed yet .*: 2026-05 of /);
   expect(waiting.stdout).toContain('To resolve:');
+  expect((await close()).stdout).toMatch(
+    / 2026-05 +closed +1 statement, closed .* UTC by \w+; 2 lines not settled again yet /,
+  );
   expect(waiting.stdout).not.toMatch(/--accept-blockers|Closed despite/);
   const accepting = [...adjust, '--accept-blockers', (await closeJson(...adjust)).blockersHash ?? ''];
   const accepted = await close(...accepting, '--reason', 'agreed');

@@ -66,6 +66,8 @@ test.for([
   '/organizations/0a0000000000000000000009',
   '/organizations/x',
   '/coverage/x/2026-11-27',
+  '/coverage/0a0000000000000000000099/2026-11-27',
+  '/coverage/0a0000000000000000000009/2026-11-27',
   `/coverage/${ORGS.office}/2026-02-30`,
   '/billing/2026-13',
   // Has not begun.
@@ -283,6 +285,12 @@ test.for<readonly [what: string, path: string, ...parts: (string | RegExp)[]]>([
     '/changes?which=closed&columns=all',
     /1 row .*09-15 payload_billable_count 500 1,000 \+500 yes/,
   ],
+  ['which final numbers changed?', '/changes?which=final', /1 row .*Office 2026-09-15 /],
+  ['what changed on this day?', '/changes?from=2026-09-15&to=2026-09-15', /1 row .*Office 2026-09-15 /],
+  ['what changed on later days?', '/changes?from=2026-09-16', ' 0 rows '],
+  ['what changed on earlier days?', '/changes?to=2026-09-14', ' 0 rows '],
+  ['which runs started on this day?', '/runs?day=2026-11-28', / 1 row .* 2026-11-28 00:15 UTC partial /],
+  ['which runs started on the day before?', '/runs?day=2026-11-27', ' 0 rows '],
   ['what is billed?', '/billing/2026-09?only=to_adjust', 'Office 22,800 22,300 ≠ +500 150 150'],
   // Only days that are known on both sides. An organization counts as 0 before its creation and after its deletion.
   ['how does this month compare with others?', '/', / so far .*Billable payloads 92,570 \? \+10% compared with /],

@@ -25,6 +25,12 @@ test.for<readonly [what: string, path: string, ...parts: (string | RegExp)[]]>([
   ['the forecast of an organization', OFFICE, 'November 2026 ends at 21,900, and December 2026 at 23,800.'],
   ['nothing more of a deleted one', `/organizations/${ORGS.deleted}`, 'ends at 16,800, and December 2026 at 0.'],
   ['no forecast of a level', '/usage?metric=devices_total', /^(?!.*(forecast|ends at))/],
+  ['months below half a year', '/usage?from=2026-06-01&to=2026-11-27', ' Jun Jul Aug Sep Oct Nov Values of 180 days '],
+  [
+    'quarters below a longer time',
+    '/usage?from=2025-09-15&to=2026-11-27',
+    ' Oct Jan 2026 Apr Jul Oct Values of 439 days ',
+  ],
   ['untracked days', `${OFFICE}?from=2026-07-31&to=2026-08-01`, /31 Jul 2026 not expected Sat, 1 Aug 2026 100 /],
   ['the organizations that a name may mean', `${OFFICE}?with=ed`, 'Which organization? Doubled Deleted'],
   ['that no organization has a name', `${OFFICE}?with=nobody`, 'No other organization has this name or ID.'],
