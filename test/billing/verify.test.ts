@@ -15,7 +15,7 @@ import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { matching } from '../support/texts.ts';
 import { INSTANCE, SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
-import { TAMPERINGS } from './tamperings.ts';
+import { OVERFLOW, TAMPERINGS } from './tamperings.ts';
 
 const books = useBooks();
 const [first, second] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
@@ -191,6 +191,12 @@ test.for(TAMPERINGS)('a tampered pack has a problem in the file that contradicts
   await checkPacks(verification, SIGNAL);
   const expected = { file, problem: matching(problem) };
   expect(verification.problems).toContainEqual(expected);
+});
+
+test('a pack whose checks fail has a problem', async () => {
+  const copy = await Copy.of(march);
+  await OVERFLOW.make(copy);
+  await expectProblem(verifyIn(copy.out), 'lines.csv', /^could not run the checks: integer overflow$/);
 });
 
 describe('files of a pack', () => {

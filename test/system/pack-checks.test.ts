@@ -10,7 +10,7 @@ import { readPacks } from '../../src/billing/read-packs.ts';
 import { readStatements } from '../../src/billing/statements.ts';
 import { INSTANCE, SIGNAL, useBooks } from '../billing/books.ts';
 import { ADJUSTMENT, Copy, closeMarch } from '../billing/copies.ts';
-import { TAMPERINGS } from '../billing/tamperings.ts';
+import { OVERFLOW, TAMPERINGS } from '../billing/tamperings.ts';
 import { matching } from '../support/texts.ts';
 
 const books = useBooks();
@@ -81,6 +81,14 @@ describe('the sqlite3 shell', () => {
     const { out } = await books.verifyMonth(month);
     const rows = [matching(/^checked \d+ rows in 8 files$/)];
     expect(await runShell(out)).toEqual({ rows, stderr: '' });
+  });
+
+  test('does not say that it checked a pack whose checks fail', async () => {
+    const copy = await Copy.of(march);
+    await OVERFLOW.make(copy);
+    const { rows, stderr } = await runShell(copy.out);
+    expect(stderr).toMatch(/integer overflow$/m);
+    expect(rows).not.toContainEqual(matching(/^checked/));
   });
 
   /** Only verify compares packs with each other. */
