@@ -301,6 +301,11 @@ cross join lateral (values
   ('payload_source_count', s.payload_source_count, null, null)
 ) as n (metric, total, maximum, average);
 
+-- The planner computes a count above a sort, which then carries the object of all counts of a day. A barrier makes it
+-- compute counts first, and lets conditions on an organization or a month pass.
+create view losant_usage_internal.sortable_source_counts with (security_barrier) as
+select * from losant_usage_internal.source_counts;
+
 -- The same of payloads by type and source.
 create view losant_usage_internal.settled_sources as
 select t.org_id, t.month, jsonb_object_agg(t.payload_type, t.counts) as sources
@@ -308,7 +313,7 @@ from (
   select s.org_id, s.month, s.payload_type, jsonb_object_agg(s.source, s.count) as counts
   from (
     select c.org_id, c.month, c.payload_type, c.source, losant_usage_internal.total(c.count) as count
-    from losant_usage_internal.source_counts c
+    from losant_usage_internal.sortable_source_counts c
     left join losant_usage_internal.unsettled_days u on u.org_id = c.org_id and u.month = c.month
     where c.usage_date <> all (coalesce(u.payload_sources, '{}'))
     group by c.org_id, c.month, c.payload_type, c.source

@@ -315,8 +315,8 @@ describe('month_lines', () => {
   const explain = async (query: string) => {
     await using owner = await openAs('migrator', books.url);
     const trx = await owner.db.startTransaction().execute();
-    await sql`set local enable_seqscan = off`.execute(trx);
-    const { rows } = await sql<{ 'QUERY PLAN': string }>`explain ${sql.raw(query)}`.execute(trx);
+    await sql`set local enable_seqscan = off; set local enable_hashagg = off`.execute(trx);
+    const { rows } = await sql<{ 'QUERY PLAN': string }>`explain verbose ${sql.raw(query)}`.execute(trx);
     await trx.rollback().execute();
     return rows.map((row) => row['QUERY PLAN']).join('\n');
   };
@@ -383,6 +383,14 @@ describe('month_lines', () => {
       expect(plan.match(/coverage_\w+/g)).toEqual(['coverage_not_final_month']);
     },
   );
+
+  test('sorts the counts of sources without the objects that have them', async () => {
+    const orgs = `month = '2026-10-01' and org_id = any (array['a', 'b'])`;
+    const plan = await explain(`select * from losant_usage_internal.settled_sources where ${orgs}`);
+    expect(plan).toMatch(/Index Cond: .*month = .*\n +Filter: .*org_id = ANY /);
+    expect(plan).toMatch(/Sort .*\n +Output: .*counts -> /);
+    expect(plan).not.toMatch(/Sort .*\n +Output: .*\.counts,/);
+  });
 });
 
 test('a day without a control total counts once, whatever tracks organizations have', async () => {
