@@ -68,9 +68,9 @@ select usage_date, org_id, payload_billable_count as billable_count, payload_all
   payload_all_bytes as all_bytes
 from losant_usage.usage_days where payload_billable_count is not null;
 
--- Keys are listed in the select list, because a function in FROM takes several times as long for each object. What a type
--- has is always an object: the planner, which expects a hundred keys in any object, expects few of one JSON type. Of the
--- counts themselves it expects as many as there are.
+-- Keys are listed in the select list, because a function in FROM takes several times as long for each object. What a
+-- type has is always an object: the planner, which expects a hundred keys in any object, expects few of one JSON type.
+-- Of the counts themselves it expects as many as there are.
 create view losant_usage_internal.source_counts as
 select s.usage_date, s.month, s.org_id, s.changed_at, s.payload_type, s.source, (s.counts -> s.source)::bigint as count
 from (
