@@ -165,6 +165,21 @@ describe('a database', () => {
     expect([code, checks[3], createdTables]).toMatchObject([0, { ok: true, message: NO_TABLES }, []]);
   });
 
+  it('that is older can only be migrated by the next run, with AUTO_MIGRATE, as a user who may migrate', async () => {
+    await asOwner(database.url, `comment on table losant_usage.migrations is 'always older'`);
+    const asMigrator = { AUTO_MIGRATE: 'true', DATABASE_URL: loginAs('migrator', database.url) };
+    const outdated = { name: 'schema', message: matching(/ is older than this program; not applied yet: always$/) };
+    expect(await check()).toMatchObject({ code: 2, failed: [outdated] });
+    const message = matching(/ is older than this program, and user losant_usage_writer is not allowed to migrate it$/);
+    expect(await check({ AUTO_MIGRATE: 'true' })).toMatchObject({ code: 2, failed: [{ name: 'rights', message }] });
+    const { code, messageOf } = await check(asMigrator);
+    expect([code, messageOf('schema')]).toEqual([0, 'the next run applies always (AUTO_MIGRATE is true)']);
+    const { stdout } = await runProgram(['migrate', '--dry-run'], { DATABASE_URL: database.url });
+    expect(stdout).toMatch(/^1 migration pending for .*:\n {2}always\n$/);
+    await runProgram(['migrate'], { DATABASE_URL: database.url });
+    expect((await check()).failed).toEqual([]);
+  });
+
   it.each([
     ['/dev/null', 'Cannot write to the folder /dev/null: ENOTDIR', 'at a folder that this user can write to'],
     ['/dev/null/sub/usage', 'Cannot write to the folder /dev/null/sub/usage: ENOTDIR', 'that this user can write to'],
