@@ -286,6 +286,21 @@ it('tests with --probe whether an install cuts long ranges short without saying 
   }
 });
 
+it('fails if a run would quarantine a response, which for --probe is a result', async () => {
+  const faults = [
+    { kinds: ['negative'], forever: true, actions: ['instanceOrg.deviceCounts'] },
+    { kinds: ['no_counts'], forever: true, actions: ['instanceOrg.notebookMinuteCounts'] },
+  ];
+  await platform.control('config', { faults });
+  const { code, failed, messageOf } = await check({}, '--probe');
+  const hint = containing('a run would quarantine this response');
+  const devices = { name: 'instanceOrg.deviceCounts', message: matching(/^\w+: is negative \(-\d+\)$/), hint };
+  expect([code, failed]).toMatchObject([1, [devices, { name: 'instanceOrg.notebookMinuteCounts', hint }]]);
+  expect(messageOf('probe.end_of_range')).toMatch(/^the body has no counts /);
+  expect(messageOf('probe.range_of_31_days')).toMatch(/^the body has no counts /);
+  expect(messageOf('probe.instance_totals')).toMatch(/^\w+: is negative /);
+});
+
 it('tests with --probe the oldest days that a run reads', async () => {
   await platform.control('config', { detailDays: 49, retention: 'zeros' });
   const changes = { HORIZON_DAYS: '50', LOSANT_ORG_IDS: (await platform.orgWith('large')).slice('/orgs/'.length) };
