@@ -120,7 +120,10 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
   if (changes.length > 0) {
     const reason = `someone changed it in the meantime: ${changes.join('; ')}`;
     throw new SettingsError(`Organization ${orgId}: nothing was sent, because ${reason}`, {
-      hint: 'run the command again if you still want the change; it starts from the current state',
+      hint:
+        before === null
+          ? 'the next run marks it as deleted in the database'
+          : 'run the command again if you still want the change; it starts from the current state',
     });
   }
   const { config, version, hostNow: now } = context;

@@ -274,6 +274,32 @@ describe('org delete', () => {
     expect(rest).toEqual([]);
   });
 
+  it.each([
+    ['server_error', 3],
+    ['forbidden', 5],
+  ])('deletes nothing while a day that is stored cannot be read again: %s', async (kind, code) => {
+    changesSent();
+    await installation.platform.control('config', {
+      faults: { kinds: [kind], forever: true, actions: ['payloadCounts'] },
+    });
+    const refused = await org('delete', 'Shared', confirm('Shared'));
+    await installation.platform.control('config', { faults: null });
+    expect(refused).toMatchObject({ code, stderr: containing('not deleted: some days could not be read, and') });
+    expect(refused.stderr).toContain(
+      '  the failures of the run say why; fix them or waive the cells, then run this again\n',
+    );
+    expect(changesSent()).toEqual([]);
+  });
+
+  it('sends nothing if somebody else has deleted it in the meantime', async () => {
+    proxy.afterAnswerTo(/payloadCountsBreakdown/, () => changeElsewhere('Shared', null));
+    const refused = await org('delete', 'Shared', confirm('Shared'));
+    const reason =
+      'nothing was sent, because someone changed it in the meantime: it was deleted\n  the next run marks it';
+    expect(refused).toMatchObject({ code: 2, stderr: containing(reason) });
+    expect(changesSent()).toEqual([]);
+  });
+
   it('reads back whether the deletion took effect if the response is lost', async () => {
     changesSent();
     proxy.losesAnswersTo.add('DELETE');
