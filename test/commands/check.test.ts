@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startServer } from '../losant/server.ts';
 import { useTestDatabase } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
@@ -166,18 +166,22 @@ describe('a database', () => {
   });
 
   it('that is older can only be migrated by the next run, with AUTO_MIGRATE, as a user who may migrate', async () => {
-    await asOwner(database.url, `comment on table losant_usage.migrations is 'always older'`);
-    const asMigrator = { AUTO_MIGRATE: 'true', DATABASE_URL: loginAs('migrator', database.url) };
+    const older = await createTestDatabase();
+    onTestFinished(() => older.drop());
+    await asOwner(older.url, `comment on table losant_usage.migrations is 'always older'`);
+    const asWriterRole = { DATABASE_URL: older.url };
+    const asMigrator = { DATABASE_URL: loginAs('migrator', older.url), AUTO_MIGRATE: 'true' };
     const outdated = { name: 'schema', message: matching(/ is older than this program; not applied yet: always$/) };
-    expect(await check()).toMatchObject({ code: 2, failed: [outdated] });
+    expect(await check(asWriterRole)).toMatchObject({ code: 2, failed: [outdated] });
     const message = matching(/ is older than this program, and user losant_usage_writer is not allowed to migrate it$/);
-    expect(await check({ AUTO_MIGRATE: 'true' })).toMatchObject({ code: 2, failed: [{ name: 'rights', message }] });
+    const refused = { code: 2, failed: [{ name: 'rights', message }] };
+    expect(await check({ ...asWriterRole, AUTO_MIGRATE: 'true' })).toMatchObject(refused);
     const { code, messageOf } = await check(asMigrator);
     expect([code, messageOf('schema')]).toEqual([0, 'the next run applies always (AUTO_MIGRATE is true)']);
-    const { stdout } = await runProgram(['migrate', '--dry-run'], { DATABASE_URL: database.url });
+    const { stdout } = await runProgram(['migrate', '--dry-run'], asWriterRole);
     expect(stdout).toMatch(/^1 migration pending for .*:\n {2}always\n$/);
-    await runProgram(['migrate'], { DATABASE_URL: database.url });
-    expect((await check()).failed).toEqual([]);
+    const run = await runProgram(['run'], { ...settingsOf(platform, older), ...asMigrator, LOG_LEVEL: 'info' });
+    expect(run).toMatchObject({ code: 0, stderr: containing('"migration":"always","msg":"migration applied"') });
   });
 
   it.each([
