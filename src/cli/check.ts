@@ -144,7 +144,7 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
     return { message: 'each connection has its own session' };
   });
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
-  const rights = await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
+  const rights = await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value));
   await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
@@ -182,19 +182,18 @@ async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
   const { state, applied, pending } = await readSchemaState(handle);
   if (state === 'empty') return { message: 'no tables yet; migrate or the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {
-    const message = `${pending.join(', ')} not applied yet; the next run applies them (AUTO_MIGRATE is true)`;
-    return { message, value: state };
+    return { message: `the next run applies ${pending.join(', ')} (AUTO_MIGRATE is true)`, value: state };
   }
   await requireSchema(handle);
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
-async function checkRights({ role }: CheckContext, handle: DatabaseHandle, isEmpty: boolean): Promise<CheckResult> {
+/** `state` is unset if the schema is not one that a run can use. */
+async function checkRights({ role }: CheckContext, handle: DatabaseHandle, state?: string): Promise<CheckResult> {
   requireWritable(handle, role);
-  if (isEmpty) {
-    await requireCreatable(handle);
-    return { message: 'allowed to create the tables' };
-  }
+  const isEmpty = state === 'empty';
+  if (isEmpty || state === 'behind') await requireCreatable(handle, isEmpty);
+  if (isEmpty) return { message: 'allowed to create the tables' };
   const subject = await requirePrivileges(handle, role);
   return { message: `${subject} can read and write every table that a run needs` };
 }

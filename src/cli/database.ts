@@ -58,11 +58,12 @@ export async function openSchema(
   return handle;
 }
 
-/** Throws DatabaseError if the user may not create the tables, which do not exist yet. */
-export async function requireCreatable({ db, label }: DatabaseHandle): Promise<void> {
+/** Throws DatabaseError if the user may not create the tables, which do not exist yet, or migrate them. */
+export async function requireCreatable({ db, label }: DatabaseHandle, isEmpty = true): Promise<void> {
   const { user, mayCreate } = await readAccess(db);
   if (mayCreate) return;
-  const message = `${label} has no tables yet, and user ${user} is not allowed to create them`;
+  const problem = isEmpty ? 'has no tables yet' : 'is older than this program';
+  const message = `${label} ${problem}, and user ${user} is not allowed to ${isEmpty ? 'create them' : 'migrate it'}`;
   const hint = 'run `losant-usage migrate` as losant_usage_migrator, a role of deploy/postgres/roles.sql';
   throw new DatabaseError('database_refused', message, { hint });
 }

@@ -79,10 +79,13 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
     return { document, lines: [next, command] };
   }
   if (deletedOn === null) {
-    const cause = missing > 0 ? `${count(missing, 'cell is', 'cells are')} missing` : 'some days could not be read';
+    const [cause, reasons] =
+      missing > 0
+        ? [`${count(missing, 'cell is', 'cells are')} missing`, 'see losant-usage gaps for the reasons']
+        : ['some days could not be read', 'the failures of the run say why'];
     output.remark(
       `losant-usage: not deleted: ${cause}, and after the deletion nobody could read them`,
-      '  see losant-usage gaps for the reasons; fix them or waive the cells, then run this again',
+      `  ${reasons}; fix them or waive the cells, then run this again`,
     );
     return { document, exitCode: outcome.refusal === null ? EXIT.incomplete : EXIT.refused };
   }

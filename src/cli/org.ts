@@ -107,6 +107,7 @@ export function createReadClient(
 
 /** The limit on reading a change back, which a signal does not interrupt. */
 const READ_BACK_TIMEOUT_MS = 60_000;
+const TOO_SLOW = `no response within ${READ_BACK_TIMEOUT_MS / 1_000} s`;
 
 /**
  * Sends a patch (null: the deletion) once and reads the organization back. Throws SettingsError, before sending, if it
@@ -119,7 +120,10 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
   if (changes.length > 0) {
     const reason = `someone changed it in the meantime: ${changes.join('; ')}`;
     throw new SettingsError(`Organization ${orgId}: nothing was sent, because ${reason}`, {
-      hint: 'run the command again if you still want the change; it starts from the current state',
+      hint:
+        before === null
+          ? 'the next run marks it as deleted in the database'
+          : 'run the command again if you still want the change; it starts from the current state',
     });
   }
   const { config, version, hostNow: now } = context;
@@ -135,23 +139,26 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
     lostResponse = error;
     context.output.remark(`${error.message}; reading the organization back to check`);
   }
+  const show = `losant-usage org show --org ${orgId}`;
   const toError = (kind: LosantErrorKind, message: string) => {
     const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
-    const hint = 'check with losant-usage org show; a slow request may still take effect';
+    const hint = `check with ${show}; a slow request may still take effect`;
     const details = { hint, cause: lostResponse, action, status: null, body: null };
     return new LosantError(kind, `${action} (org ${orgId}): ${message}`, details);
   };
-  const after = await readOrg(lookup, AbortSignal.timeout(READ_BACK_TIMEOUT_MS)).catch((error: unknown) => {
-    if (!(error instanceof LosantError)) throw error;
-    throw toError(error.kind, `the change may have been made, but this could not be confirmed: ${error.message}`);
+  const limit = AbortSignal.timeout(READ_BACK_TIMEOUT_MS);
+  const after = await readOrg(lookup, limit).catch((error: unknown) => {
+    if (!(error instanceof LosantError) && error !== limit.reason) throw error;
+    const { kind, message } = error instanceof LosantError ? error : { kind: 'timeout' as const, message: TOO_SLOW };
+    throw toError(kind, `the change may have been made, but this could not be confirmed: ${message}`);
   });
   const { unapplied, unsent } = findDeviations(resource, patch, after?.resource ?? null);
   if (unapplied.length > 0)
-    throw toError(lostResponse?.kind ?? 'bad_body', `the change was not made: ${unapplied.join('; ')}`);
+    throw toError(lostResponse?.kind ?? 'bad_body', `the change is not in effect: ${unapplied.join('; ')}`);
   if (unsent.length === 0) return;
   context.output.remark(
     `Organization ${orgId}: fields that were not sent have changed too: ${unsent.join('; ')}`,
-    '  Losant has replaced what the patch omits, or someone else has changed it; see losant-usage org show',
+    `  Losant has replaced what the patch omits, or someone else has changed it; see ${show}`,
   );
 }
 

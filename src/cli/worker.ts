@@ -93,7 +93,7 @@ async function serve({ config, logger }: CommandContext, sources: AppSources): P
   if (port === 0) return null;
   const listening = await listen(createApp(sources), { ...config.http, logger });
   const login = token === null ? undefined : 'any user name, HTTP_TOKEN as the password';
-  const hostname = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
+  const hostname = address.includes(':') ? `[${address}]` : address;
   logger.info({ url: `http://${hostname}:${listening.port}/`, login }, 'console listening');
   return listening;
 }

@@ -133,7 +133,8 @@ function describeApiError(body: string): string {
 
 function getHint(action: string, kind: LosantErrorKind): string {
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
-  const hint = isChange ? (CHANGE_HINTS[kind] ?? UNCLEAR_CHANGE_HINT) : READ_HINTS[kind];
+  // After any other error of a change, the organization is read back.
+  const hint = isChange ? (CHANGE_HINTS[kind] ?? '') : READ_HINTS[kind];
   return hint.replace('ACTION', action);
 }
 
@@ -162,8 +163,6 @@ const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
     'Cache-Control: no-cache, and synchronize the clocks (NTP).',
   bad_body: 'Check that LOSANT_API_URL reaches the API itself, not a proxy or login page.',
 };
-
-const UNCLEAR_CHANGE_HINT = 'The change may have been made; check with losant-usage org show before you try again.';
 
 const CHANGE_HINTS: Readonly<Partial<Record<LosantErrorKind, string>>> = {
   unauthorized: 'LOSANT_ADMIN_TOKEN is unknown, expired or revoked. Nothing was changed; create a new token.',

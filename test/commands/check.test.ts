@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startServer } from '../losant/server.ts';
 import { useTestDatabase } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
@@ -165,6 +165,25 @@ describe('a database', () => {
     expect([code, checks[3], createdTables]).toMatchObject([0, { ok: true, message: NO_TABLES }, []]);
   });
 
+  it('that is older can only be migrated by the next run, with AUTO_MIGRATE, as a user who may migrate', async () => {
+    const older = await createTestDatabase();
+    onTestFinished(() => older.drop());
+    await asOwner(older.url, `comment on table losant_usage.migrations is 'always older'`);
+    const asWriterRole = { DATABASE_URL: older.url };
+    const asMigrator = { DATABASE_URL: loginAs('migrator', older.url), AUTO_MIGRATE: 'true' };
+    const outdated = { name: 'schema', message: matching(/ is older than this program; not applied yet: always$/) };
+    expect(await check(asWriterRole)).toMatchObject({ code: 2, failed: [outdated] });
+    const message = matching(/ is older than this program, and user losant_usage_writer is not allowed to migrate it$/);
+    const refused = { code: 2, failed: [{ name: 'rights', message }] };
+    expect(await check({ ...asWriterRole, AUTO_MIGRATE: 'true' })).toMatchObject(refused);
+    const { code, messageOf } = await check(asMigrator);
+    expect([code, messageOf('schema')]).toEqual([0, 'the next run applies always (AUTO_MIGRATE is true)']);
+    const { stdout } = await runProgram(['migrate', '--dry-run'], asWriterRole);
+    expect(stdout).toMatch(/^1 migration pending for .*:\n {2}always\n$/);
+    const run = await runProgram(['run'], { ...settingsOf(platform, older), ...asMigrator, LOG_LEVEL: 'info' });
+    expect(run).toMatchObject({ code: 0, stderr: containing('"migration":"always","msg":"migration applied"') });
+  });
+
   it.each([
     ['/dev/null', 'Cannot write to the folder /dev/null: ENOTDIR', 'at a folder that this user can write to'],
     ['/dev/null/sub/usage', 'Cannot write to the folder /dev/null/sub/usage: ENOTDIR', 'that this user can write to'],
@@ -269,6 +288,21 @@ it('tests with --probe whether an install cuts long ranges short without saying 
     expect(messageOf(`probe.${name}`)).toMatch(/^7 of 31 days, /);
     expect(messageOf(`probe.${name}`)).toContain(`; it lacks ${daysAgo(31)}, which a request for that day returns (`);
   }
+});
+
+it('fails if a run would quarantine a response, which for --probe is a result', async () => {
+  const faults = [
+    { kinds: ['negative'], forever: true, actions: ['instanceOrg.deviceCounts'] },
+    { kinds: ['no_counts'], forever: true, actions: ['instanceOrg.notebookMinuteCounts'] },
+  ];
+  await platform.control('config', { faults });
+  const { code, failed, messageOf } = await check({}, '--probe');
+  const hint = containing('a run would quarantine this response');
+  const devices = { name: 'instanceOrg.deviceCounts', message: matching(/^\w+: is negative \(-\d+\)$/), hint };
+  expect([code, failed]).toMatchObject([1, [devices, { name: 'instanceOrg.notebookMinuteCounts', hint }]]);
+  expect(messageOf('probe.end_of_range')).toMatch(/^the body has no counts /);
+  expect(messageOf('probe.range_of_31_days')).toMatch(/^the body has no counts /);
+  expect(messageOf('probe.instance_totals')).toMatch(/^\w+: is negative /);
 });
 
 it('tests with --probe the oldest days that a run reads', async () => {

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { completePatch, parsePatch } from '../../src/cli/org.ts';
 import { useInstallation } from '../e2e/installation.ts';
 import { useDisposable } from '../opened.ts';
@@ -29,7 +29,7 @@ beforeAll(async () => {
   const { platform } = installation;
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
-  env = { LOSANT_API_URL: proxy.url, LOSANT_API_TOKEN: READER, LOSANT_ADMIN_TOKEN: ADMIN };
+  env = { LOSANT_API_URL: proxy.url, LOSANT_API_TOKEN: READER, LOSANT_ADMIN_TOKEN: ADMIN, REQUEST_ATTEMPTS: '1' };
   for (const name of ['Shown \x1b[31m', 'Changed', 'Shared', 'Ended', '-Gappy', 'Lost']) {
     ids[name] = await addOrg(name);
   }
@@ -49,15 +49,27 @@ const deletedOn = async (name: string) => {
   return (await installation.store.query(deletion))[0]?.['deleted_on'] ?? null;
 };
 
-/** Changes an organization as somebody else would, not through the proxy. */
-async function changeElsewhere(name: string, patch: object): Promise<void> {
+/** Changes an organization (null: deletes it) as somebody else would, not through the proxy. */
+async function changeElsewhere(name: string, patch: object | null): Promise<void> {
   const { url, instanceId } = installation.platform;
   const { status } = await fetch(`${url}/instances/${instanceId}/orgs/${ids[name]}`, {
-    method: 'PATCH',
+    method: patch === null ? 'DELETE' : 'PATCH',
     headers: { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' },
-    body: JSON.stringify(patch),
+    body: patch && JSON.stringify(patch),
   });
   if (status !== 200) throw new Error(`HTTP ${status}`);
+}
+
+/** Fails a hook, so that the proxy loses the response. */
+const lose = (): Promise<void> => Promise.reject(new Error('lost'));
+
+/** Lets all further requests for an organization fail; the minute in which one is read back takes half a second. */
+async function failReads(kind: string): Promise<void> {
+  await installation.platform.control('config', { faults: { kinds: [kind], forever: true } });
+  const startTimeout = AbortSignal.timeout.bind(AbortSignal);
+  const timeout = vi.spyOn(AbortSignal, 'timeout');
+  onTestFinished(() => timeout.mockRestore());
+  timeout.mockImplementation((ms) => startTimeout(ms === 60_000 ? 500 : ms));
 }
 
 /** The lines of a table, with a bar between columns. */
@@ -144,9 +156,10 @@ describe('org set', () => {
   it('names the fields that changed although the patch does not have them', async () => {
     proxy.afterAnswerTo(/^PATCH /, () => changeElsewhere('Changed', { referralId: 'C-2' }));
     const problem = 'fields that were not sent have changed too: referralId is C-2 instead of C-1\n';
-    const stderr = containing(`Organization ${ids['Changed']}: ${problem}`);
     const ended = await set('Changed', { description: 'patched' });
-    expect(ended).toMatchObject({ code: 0, stdout: containing('Changed in Losant.'), stderr });
+    expect(ended).toMatchObject({ code: 0, stdout: containing('Changed in Losant.') });
+    expect(ended.stderr).toContain(`Organization ${ids['Changed']}: ${problem}`);
+    expect(ended.stderr).toContain(`someone else has changed it; see losant-usage org show --org ${ids['Changed']}\n`);
     expect(changesSent()).toHaveLength(1);
   });
 
@@ -163,6 +176,28 @@ describe('org set', () => {
     const changes = [{ field: 'limits.device', old: '50', new: '5' }];
     expect(await resultOf(set('Shared', patch, '--json'))).toMatchObject([0, { changes, isChanged: true }]);
     expect(changesSent()).toHaveLength(1);
+  });
+
+  const undo = () => changeElsewhere('Shared', { referralId: 'C-1' });
+  const unconfirmed = 'the change may have been made, but this could not be confirmed: ';
+
+  it.each<[what: string, meanwhile: () => Promise<void>, message: string]>([
+    ['took effect', lose, ''],
+    ['was undone', undo, 'the change is not in effect: referralId is C-1 instead of C-3'],
+    ['cannot be read back', () => failReads('server_error'), `${unconfirmed}instanceOrg.get (org `],
+    ['is not read back in a minute', () => failReads('hang'), `${unconfirmed}no response within 60 s`],
+    ['was followed by a deletion', () => changeElsewhere('Shared', null), 'the change is not in effect: the'],
+  ])('says what is known of a change that %s after its response was lost', async (_, meanwhile, message) => {
+    proxy.afterAnswerTo(/^PATCH /, () => meanwhile().then(lose));
+    const ended = await set('Shared', { referralId: 'C-3' });
+    await installation.platform.control('config', { faults: null });
+    expect(ended.stderr).toContain('; reading the organization back to check\n');
+    const hint = `  check with losant-usage org show --org ${ids['Shared']}; a slow request may still take effect\n`;
+    expect(ended.code).toBe(message === '' ? 0 : 1);
+    expect(ended.stderr).toContain(message && `losant-usage: instanceOrg.patch (org ${ids['Shared']}): ${message}`);
+    expect(ended.stderr).toContain(message && hint);
+    await installation.platform.control('orgs/restore', { orgId: ids['Shared'] });
+    await undo();
   });
 });
 
@@ -239,6 +274,32 @@ describe('org delete', () => {
     expect(rest).toEqual([]);
   });
 
+  it.each([
+    ['server_error', 3],
+    ['forbidden', 5],
+  ])('deletes nothing while a day that is stored cannot be read again: %s', async (kind, code) => {
+    changesSent();
+    await installation.platform.control('config', {
+      faults: { kinds: [kind], forever: true, actions: ['payloadCounts'] },
+    });
+    const refused = await org('delete', 'Shared', confirm('Shared'));
+    await installation.platform.control('config', { faults: null });
+    expect(refused).toMatchObject({ code, stderr: containing('not deleted: some days could not be read, and') });
+    expect(refused.stderr).toContain(
+      '  the failures of the run say why; fix them or waive the cells, then run this again\n',
+    );
+    expect(changesSent()).toEqual([]);
+  });
+
+  it('sends nothing if somebody else has deleted it in the meantime', async () => {
+    proxy.afterAnswerTo(/payloadCountsBreakdown/, () => changeElsewhere('Shared', null));
+    const refused = await org('delete', 'Shared', confirm('Shared'));
+    const reason =
+      'nothing was sent, because someone changed it in the meantime: it was deleted\n  the next run marks it';
+    expect(refused).toMatchObject({ code: 2, stderr: containing(reason) });
+    expect(changesSent()).toEqual([]);
+  });
+
   it('reads back whether the deletion took effect if the response is lost', async () => {
     changesSent();
     proxy.losesAnswersTo.add('DELETE');
@@ -247,5 +308,17 @@ describe('org delete', () => {
     expect(ended).toMatchObject({ code: 0, stderr: containing('reading the organization back') });
     expect(changesSent()).toHaveLength(1);
     expect(await deletedOn('Lost')).not.toBeNull();
+  });
+
+  it('leaves a deletion that cannot be confirmed to the next run', async () => {
+    proxy.afterAnswerTo(/^DELETE /, () => failReads('server_error').then(lose));
+    const ended = await org('delete', 'Changed', confirm('Changed'));
+    await installation.platform.control('config', { faults: null });
+    expect(ended).toMatchObject({ code: 1, stderr: containing('the change may have been made, but this could not') });
+    expect(await deletedOn('Changed')).toBeNull();
+    const stderr = containing('not found in instance');
+    expect(await org('delete', 'Changed', confirm('Changed'))).toMatchObject({ code: 2, stderr });
+    expect((await installation.run(['run'], env)).code).toBe(0);
+    expect(await deletedOn('Changed')).not.toBeNull();
   });
 });
