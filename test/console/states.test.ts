@@ -218,7 +218,10 @@ test('months that are not known yet say so on their pages', async () => {
   expect(await serve().text('/billing/2026-10')).toMatch(/Counting….* 7 rows /);
 });
 
-test('old totals of a month have their age', async () => {
+test('old totals of a month have their age, and if there are none, the page says why', async () => {
+  reads = ['real', 'fails'];
+  const failure = ' The totals could not be read: the query took more than 60 s. ';
+  expect(await serve().text('/billing/2026-09')).toContain(failure);
   const pages = serve();
   await expect.poll(() => pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 500 ');
   nowMs += 600_000;
