@@ -279,6 +279,18 @@ describe('the chain', () => {
 });
 
 describe('signatures', () => {
+  test('are made with the key of STATEMENT_KEY_FILE', async () => {
+    await books.addFinalOrg({ from: '2026-05-10', to: '2026-05-11' });
+    const [STATEMENT_KEY_FILE, out] = [join(books.folder, 'first.pem'), join(books.folder, 'may')];
+    await writeFile(STATEMENT_KEY_FILE, first.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const settings = { DATABASE_URL: books.url, STATEMENT_KEY_FILE };
+    const { code, stdout } = await runProgram(['close', '--month', '2026-05'], settings);
+    expect([code, stdout]).toEqual([0, expect.not.stringContaining('not signed')]);
+    expect(await runProgram(['statement', '--month', '2026-05', '--out', out], settings)).toMatchObject({ code: 0 });
+    const { notes } = await expectValid(verifyIn(out, ...keyOption('first')));
+    expect(notes.join()).not.toMatch(/sign/i);
+  });
+
   test('by two keys are valid in one call, and signatures that were not checked have notes', async () => {
     await expectValid(verifyIn(april, ...keyOption('first', 'second')));
     const { notes } = await expectValid(verifyIn(april));
