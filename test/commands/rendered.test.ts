@@ -140,9 +140,20 @@ test.for<readonly [text: string, row: Partial<Comparison>]>([
 ])('a comparison is %s', ([text, row]) => {
   const counts = { comparisons: 1, differences: 0, equal: 0, pending: 0, notCompared: 1, days: 1 };
   const comparison = {
-    ...{ instanceId, day: '2026-11-22', stream: 'device_counts', metric: 'devices_total', unit: 'devices' },
-    ...{ comparedWith: 'losant', quantity: '1', total: '2', difference: '-1', lastReadAt: null },
-    ...{ outcome: 'not_compared' as const, orgsMissing: 0, orgsDiffering: null, reason: null },
+    instanceId,
+    day: '2026-11-22',
+    stream: 'device_counts',
+    metric: 'devices_total',
+    unit: 'devices',
+    comparedWith: 'losant',
+    quantity: '1',
+    total: '2',
+    difference: '-1',
+    lastReadAt: null,
+    outcome: 'not_compared' as const,
+    orgsMissing: 0,
+    orgsDiffering: null,
+    reason: null,
     ...row,
   };
   const [, , , line] = renderReconciliation({ from: '2026-11-22', to: '2026-11-22' }, counts, [comparison]);
