@@ -257,8 +257,9 @@ function renderDays({ days, dayCount }: CloseOutcome, month: Month): string[] {
 
 function describeCause({ cause, revision, runId, changedAt, waiverReason }: AdjustmentDay): string {
   const change = joinParts(' ', showCode(cause), changedAt && showInstant(changedAt));
-  if (waiverReason !== null) return `${change}: ${waiverReason}`;
-  return joinParts(', ', change, revision !== null && `revision ${revision}`, runId && `run ${runId}`);
+  if (cause === 'waived') return `${change}: ${waiverReason}`;
+  const waiver = waiverReason && `waived: ${waiverReason}`;
+  return joinParts(', ', change, revision !== null && `revision ${revision}`, runId && `run ${runId}`, waiver);
 }
 
 /** Returns the outcome in the words of docs/billing.md. */

@@ -73,7 +73,7 @@ function renderComparison(row: Comparison): string[] {
   const parts = [showCode(outcome)];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
   if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
-  if (reason !== null) parts.push(showCode(reason));
+  if (reason !== null && reason !== 'orgs_missing') parts.push(showCode(reason));
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }

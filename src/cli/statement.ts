@@ -105,7 +105,9 @@ async function verifyFolder(context: CommandContext, dir: string, keyFiles: read
   const verification = await readPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
     if (!FOLDER_ERRORS.includes(code)) throw error;
-    throw new SettingsError(`${dir} is not a readable folder (${code})`, { hint });
+    // It may be a folder below the given one.
+    const { path } = error as NodeJS.ErrnoException;
+    throw new SettingsError(`${path ?? dir} is not a readable folder (${code})`, { hint });
   });
   if (verification.packs.length === 0 && verification.problems.length === 0) {
     throw new SettingsError(`${dir} has no manifest.json, so it is not a proof pack`, { hint });

@@ -83,8 +83,10 @@ function renderLine({ tone, label }: Pick<KindInfo, 'tone' | 'label'>, subjects:
 
 type ItemRow = Pick<Selectable<Schema['attention_items']>, 'instance_id' | 'kind' | 'subject' | 'text'>;
 
+const ATTENTION = { path: '/attention', navPath: '/', subject: 'What needs attention' };
+
 /** Everything that needs attention: exactly what Home counts. */
-export const attentionPage = createTablePage<ItemRow>({ path: '/attention', navPath: '/' }, async (request) => ({
+export const attentionPage = createTablePage<ItemRow>(ATTENTION, async (request) => ({
   title: 'Needs attention',
   sentence: 'Refreshed by each run that stores something, and at NOTIFY_AT; Home shows how long ago.',
   rows: sql`

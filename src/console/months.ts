@@ -161,6 +161,7 @@ export const monthPage = createTablePage<OrgRow>({ path: `${PATH}/:month`, subje
                   where i.month = ${days.from}::date and i.state = 'needs_adjustment')`,
       },
     },
+    note: totals.snapshot === null ? renderCount(totals, 'The totals', () => html``) : html``,
     columns: [
       'org_name',
       'payloads',

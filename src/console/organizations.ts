@@ -162,6 +162,7 @@ export async function findOrganizations(
 export const findPage: ConsolePage = {
   path: '/find',
   navPath: '/organizations',
+  subject: 'The organizations',
   show: async ({ read, instanceIds, query }) => {
     const text = toSearchText(query['q'] ?? '');
     const [match, ...others] = text === '' ? [] : await read((db) => findOrganizations(db, { instanceIds, text }));

@@ -33,8 +33,10 @@ function renderCustomer(row: CustomerRow): Html {
   return linkToPart(month, 'customer', { instance, customer, org }, showName(name, org ?? customer ?? ''));
 }
 
+const CUSTOMERS = { path: `${PATH}/:month/customers`, subject: 'The customers' };
+
 /** A row for each customer, statement and metric; as a file it is what to bill. */
-export const customersPage = createTablePage<CustomerRow>({ path: `${PATH}/:month/customers` }, async (request) => {
+export const customersPage = createTablePage<CustomerRow>(CUSTOMERS, async (request) => {
   const { instanceIds } = request;
   const month = readMonth(request);
   if (month === null) return null;
@@ -73,6 +75,7 @@ export const customersPage = createTablePage<CustomerRow>({ path: `${PATH}/:mont
 /** The page of a customer, which is also its file. */
 export const customerPage: ConsolePage = {
   path: `${PATH}/:month/customer`,
+  subject: 'The statement',
   show: async (request) => {
     const month = readMonth(request);
     const { read, query, instanceIds } = request;
@@ -112,7 +115,9 @@ type DayRow = { readonly cause: string };
 
 const CAUSE: TableColumn<DayRow> = ['cause', 'Cause', ({ cause }) => showCode(cause)];
 
-export const adjustmentDaysPage = createTablePage<DayRow>({ path: `${PATH}/:month/days` }, (request) => {
+const ADJUSTMENT_DAYS = { path: `${PATH}/:month/days`, subject: 'The days' };
+
+export const adjustmentDaysPage = createTablePage<DayRow>(ADJUSTMENT_DAYS, (request) => {
   const { instanceIds } = request;
   const month = readMonth(request);
   if (month === null) return null;

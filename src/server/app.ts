@@ -136,6 +136,13 @@ function getCurrent<T>({ snapshot, startedAtMs, error }: CachedRead<T>): CachedR
   return startedAtMs === null && error === undefined ? snapshot : null;
 }
 
+const SCHEMA_PROBLEMS = {
+  empty: 'has no losant-usage tables yet',
+  behind: 'is older than this program',
+  ahead: 'is newer than this program',
+  other: "was created by different migrations than this program's",
+};
+
 /** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
 function createReadiness({ hostNow: now, signal }: ServingProcess, prober: DatabaseHandle) {
   const schema = cacheRead(() => readSchemaState(prober), { ...READINESS, now });
@@ -145,7 +152,7 @@ function createReadiness({ hostNow: now, signal }: ServingProcess, prober: Datab
     const current = getCurrent(result);
     if (current !== null) {
       const { state } = current.value;
-      if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
+      if (state !== 'at_head') problems.push(`the database ${SCHEMA_PROBLEMS[state]}`);
       if (prober.readOnly !== null) problems.push('the database is read-only');
     } else {
       const context = { where: '', role: 'losant_usage_writer' } as const;

@@ -318,6 +318,12 @@ test('a dry run that accepts blockers says how to close the month, and not that 
   await books.waive(orgId, '2026-04-11');
   const adjusted = await close('--month', '2026-04', '--adjust', '--dry-run');
   expect(adjusted.stdout).toMatch(/ devices_created +2026-04-11 +- +4 +waived .* UTC: agreed\n/);
+  await books.setTime(new Date(books.nowMs + 1_000).toISOString());
+  await books.restate(orgId, '2026-04-11', { old: { devices_created: 4 }, numbers: { devices_created: 6 } });
+  const restated = await close('--month', '2026-04', '--adjust', '--dry-run');
+  expect(restated.stdout).toMatch(
+    / devices_created +2026-04-11 +- +6 +restated .* UTC, revision 2, run [-\w]+, waived: agreed\n/,
+  );
 });
 
 test('a blocked adjustment asks to accept blockers only if something can be billed', async () => {

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +11,7 @@ import { type Manifest, parseManifest } from '../../src/billing/manifest.ts';
 import { writePacks } from '../../src/billing/pack.ts';
 import { readPacks } from '../../src/billing/read-packs.ts';
 import { matchesRow, readStatements } from '../../src/billing/statements.ts';
+import { createTestFolder } from '../support/folders.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { matching } from '../support/texts.ts';
 import { INSTANCE, SIGNAL, useBooks } from './books.ts';
@@ -22,6 +23,9 @@ const [first, second] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed
 /** March is unsigned; April was closed with one key and adjusted with another. */
 let march: string;
 let april: string;
+
+/** Root can read every folder. */
+const NOBODY = 65_534;
 
 const pemOf = (key: KeyObject) => key.export({ type: 'spki', format: 'pem' }) as string;
 
@@ -236,6 +240,17 @@ describe('files of a pack', () => {
     expect(notes).toContain(note);
   });
 
+  test('a folder below it that this user cannot read is named', async () => {
+    const folder = createTestFolder();
+    await mkdir(join(folder, 'private'), { mode: 0 });
+    await chmod(folder, 0o755);
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) process.seteuid?.(NOBODY);
+    const { code, stderr } = await verifyIn(folder).finally(() => isRoot && process.seteuid?.(0));
+    await chmod(join(folder, 'private'), 0o700);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${folder}/private is not a readable folder (EACCES)`)]);
+  });
+
   test('a path that is not a folder, or has no pack, is a usage error', async () => {
     const empty = await mkdtemp(join(books.folder, 'empty-'));
     for (const dir of [join(books.folder, 'none'), empty, join(march, 'lines.csv'), '']) {
@@ -264,6 +279,18 @@ describe('the chain', () => {
 });
 
 describe('signatures', () => {
+  test('are made with the key of STATEMENT_KEY_FILE', async () => {
+    await books.addFinalOrg({ from: '2026-05-10', to: '2026-05-11' });
+    const [STATEMENT_KEY_FILE, out] = [join(books.folder, 'first.pem'), join(books.folder, 'may')];
+    await writeFile(STATEMENT_KEY_FILE, first.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const settings = { DATABASE_URL: books.url, STATEMENT_KEY_FILE };
+    const { code, stdout } = await runProgram(['close', '--month', '2026-05'], settings);
+    expect([code, stdout]).toEqual([0, expect.not.stringContaining('not signed')]);
+    expect(await runProgram(['statement', '--month', '2026-05', '--out', out], settings)).toMatchObject({ code: 0 });
+    const { notes } = await expectValid(verifyIn(out, ...keyOption('first')));
+    expect(notes.join()).not.toMatch(/sign/i);
+  });
+
   test('by two keys are valid in one call, and signatures that were not checked have notes', async () => {
     await expectValid(verifyIn(april, ...keyOption('first', 'second')));
     const { notes } = await expectValid(verifyIn(april));

@@ -160,6 +160,26 @@ it('status, gaps and explain show a reader what is missing, and the next command
 
 const NEVER_TRACKED = 'payload_hours: not expected\n  never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked\n';
 
+it('explain tells of a stored cell that its last read failed, with the commands that help', async () => {
+  const cell = `org_id = '${orgId}' and usage_date = '${day}' and stream = 'payload_totals'`;
+  const setFailedReads = (count: number) =>
+    write(`update losant_usage.coverage set failed_reads = ${count} where ${cell}`);
+  await setFailedReads(2);
+  const { stdout } = await look('explain', '--org', orgId, '--day', day, '--stream', 'payload_totals');
+  await setFailedReads(0);
+  const scope = `--org ${orgId} --stream payload_totals`;
+  const retry = `to retry now:  losant-usage backfill --from ${day} --to ${day} ${scope} --force`;
+  const waiver = `to waive it:  losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  expect(stdout).toContain('\n  failed reads: 2 in a row\n');
+  expect(stdout).toMatch(new RegExp(`\n  the last read failed; next read .*\n  ${retry}\n  ${waiver}\n`));
+});
+
+it('explain refuses an organization that is not in the database', async () => {
+  const unknown = '0'.repeat(24);
+  const message = containing(`--org ${unknown}: not in this database`);
+  expect(await look('explain', '--org', unknown, '--day', day)).toMatchObject({ code: 2, stderr: message });
+});
+
 it('explain tells on which days a stream is tracked if a day is not expected', async () => {
   const { stdout } = await look('explain', '--org', orgId, '--day', daysAgo(20));
   const scope = `--from ${daysAgo(20)} --to ${daysAgo(20)} --org ${orgId} --stream device_counts`;
@@ -197,6 +217,7 @@ it('waive applies to missing cells only, and the next good read lifts it', async
   const waived = { standing: 'waived', detail: REASON };
   expect(await standings()).toEqual([earlier, day].map((each) => ({ day: each, ...waived })));
   expect((await look('gaps')).code).toBe(0);
+  expect((await explain()).stdout).toContain('\n  nothing to do; a good read lifts the waiver\n');
   expect(await installation.run(['run', '--day', day])).toMatchObject({ code: 0 });
   const stored = { day, standing: 'stored', detail: null };
   expect(await standings()).toEqual([{ day: earlier, ...waived }, stored]);

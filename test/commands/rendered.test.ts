@@ -6,6 +6,7 @@ import { renderRun } from '../../src/cli/render-run.ts';
 import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
+import type { Comparison } from '../../src/queries/reconciliation.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
 const instanceId = '575ec8687ae143cd83dc4a97';
@@ -126,6 +127,37 @@ test('a reconciliation shows its counts with thousands separators', () => {
     "Our sums compared with Losant's totals and with counterparts, 2026-09-01..2026-11-29:",
     '5,334 comparisons: 1,000 differing, 1,111 equal, 1,222 pending, 2,001 not compared.',
   ]);
+});
+
+test.for<readonly [text: string, row: Partial<Comparison>]>([
+  ['not compared, 1 organization missing from the sum', { orgsMissing: 1, reason: 'orgs_missing' }],
+  [
+    'pending, 2 organizations missing from the sum, not final',
+    { outcome: 'pending', orgsMissing: 2, reason: 'not_final' },
+  ],
+  ['differs, 1 organization differs', { outcome: 'differs', orgsDiffering: 1 }],
+  ['differs, 2 organizations differ', { outcome: 'differs', orgsDiffering: 2 }],
+])('a comparison is %s', ([text, row]) => {
+  const counts = { comparisons: 1, differences: 0, equal: 0, pending: 0, notCompared: 1, days: 1 };
+  const comparison = {
+    instanceId,
+    day: '2026-11-22',
+    stream: 'device_counts',
+    metric: 'devices_total',
+    unit: 'devices',
+    comparedWith: 'losant',
+    quantity: '1',
+    total: '2',
+    difference: '-1',
+    lastReadAt: null,
+    outcome: 'not_compared' as const,
+    orgsMissing: 0,
+    orgsDiffering: null,
+    reason: null,
+    ...row,
+  };
+  const [, , , line] = renderReconciliation({ from: '2026-11-22', to: '2026-11-22' }, counts, [comparison]);
+  expect(line).toMatch(new RegExp(` ${instanceId} +${text}$`));
 });
 
 const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({

@@ -44,6 +44,18 @@ test('instances of which one has closed the month have a command each', async ()
   expect(await world.text('/billing/2026-09')).toContain(`${command} --adjust --dry-run`);
 });
 
+test('what blocks an entire instance is above its commands', async () => {
+  const setProblem = (problem: string) =>
+    world.ask(asProgram(`update losant_usage.instances set list_problem = ${problem} where instance_id = '${OTHER}'`));
+  await setProblem(`'page 2 did not come'`);
+  const page = await world.serve({ instanceIds: [OTHER] }).text('/billing/2026-09');
+  await setProblem('null');
+  const problem = 'Entire instance Other: list incomplete 2026-09-01..2026-09-30 page 2 did not come';
+  expect(page).toContain(
+    ` ${problem} losant-usage run to accept what remains, use the last command that this prints: `,
+  );
+});
+
 test('a month has the reason for which its blockers were accepted', async () => {
   const page = await world.text('/billing/2026-09');
   expect(page).toMatch(/Created by Reason for accepting blockers 1 closing .* clerk agreed /);

@@ -198,6 +198,10 @@ test.for([
   ['/gaps', LATE, 'The gaps could not be read: the query took more than 10 s.'],
   ['/billing/2026-10', LATE, 'The month could not be read: the query took more than 10 s.'],
   ['/organizations', LATE, 'The organizations could not be read: the query took more than 10 s.'],
+  ['/attention', LATE, 'What needs attention could not be read: the query took more than 10 s.'],
+  ['/find?q=x', LATE, 'The organizations could not be read: the query took more than 10 s.'],
+  ['/billing/2026-09/customers', LATE, 'The customers could not be read: the query took more than 10 s.'],
+  ['/billing/2026-09/days', LATE, 'The days could not be read: the query took more than 10 s.'],
   ['/gaps', toDatabaseError('57014'), 'The gaps could not be read: the query took too long.'],
   ['/gaps', toDatabaseError('57P01'), 'The gaps could not be read: the database is not responding.'],
   ['/gaps', toDatabaseError('42P01'), 'The gaps could not be read: the query failed; see the log.'],
@@ -214,7 +218,10 @@ test('months that are not known yet say so on their pages', async () => {
   expect(await serve().text('/billing/2026-10')).toMatch(/Counting….* 7 rows /);
 });
 
-test('old totals of a month have their age', async () => {
+test('old totals of a month have their age, and if there are none, the page says why', async () => {
+  reads = ['real', 'fails'];
+  const failure = ' The totals could not be read: the query took more than 60 s. ';
+  expect(await serve().text('/billing/2026-09')).toContain(failure);
   const pages = serve();
   await expect.poll(() => pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 500 ');
   nowMs += 600_000;

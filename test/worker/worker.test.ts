@@ -8,6 +8,7 @@ import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import {
   asAdministrator,
+  asOwner,
   asWriter,
   createTestDatabase,
   openAs,
@@ -164,6 +165,23 @@ test('a worker is not ready while its database is read-only', async () => {
   expect(await worker.get('/readyz')).toEqual({ status: 503, text: 'not ready: the database is read-only\n' });
   await freeze('off');
   await until('it is ready', async () => (await worker.get('/readyz')).status === 200);
+});
+
+test('a worker is not ready while its database has the schema of another version', async () => {
+  const worker = await startIdle(settings());
+  const expectProblem = async (change: string, problem: string) => {
+    await asOwner(database.url, change);
+    const text = `not ready: the database ${problem}\n`;
+    await until(problem, async () => (await worker.get('/readyz')).text === text);
+  };
+  await expectProblem(
+    `insert into losant_usage.migrations values ('0999_newer', '2026-01-01')`,
+    'is newer than this program',
+  );
+  await expectProblem(
+    `delete from losant_usage.migrations where name like '0001%'`,
+    "was created by different migrations than this program's",
+  );
 });
 
 const statusOf = async (worker: StartedWorker) => JSON.parse((await worker.get('/status.json')).text) as Health;
