@@ -159,8 +159,7 @@ async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly 
   const confirmedIds = deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted);
   if (confirmedIds.length > 0) await markDeleted(ledger, { orgIds: confirmedIds, today });
   if (confirmedIds.length === deletedIds.length) return [];
-  const count = deletedIds.length - confirmedIds.length;
-  const problem = `at least ${count} organizations appear to have been deleted at once`;
+  const problem = `at least ${deletedIds.length} organizations appear to have been deleted at once`;
   const days = `${UNLISTED_DAYS_NEEDED} days of complete lists without them`;
   const rule = `more than ${allowed} at a time are confirmed only after ${days}`;
   return [{ orgId: null, code: 'deletions_not_confirmed', message: `${problem}: ${rule}` }];

@@ -9,7 +9,7 @@ import { isLate } from '../usage/policy.ts';
 import { isGap } from '../usage/standing.ts';
 import type { InstanceContext } from './context.ts';
 
-/** Bounds the memory for failures. Further ones are counted but not reported. */
+/** Bounds the memory for failures. Cells that fail beyond it are counted but not listed. */
 const FAILURES_MAX = 10_000;
 
 export interface RunFailure {
@@ -48,6 +48,8 @@ export class Tally {
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
   readonly orgIds = new Set<string>();
   restatedFinal = 0;
+  /** Whether the list of failures was cut: then only the ledger knows which cells have been read since. */
+  isListCut = false;
   unknownKeys = 0;
   outsideBuckets = 0;
   range: DayRange | null = null;
@@ -56,7 +58,6 @@ export class Tally {
   readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
   readonly #cellFailures = new Map<string, RunFailure>();
-  #droppedFailures = 0;
   readonly #gaps = new Set<string>();
 
   constructor(context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
@@ -76,9 +77,9 @@ export class Tally {
     return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#context.requestCount() };
   }
 
-  /** Whether a cell that was due is now missing or in doubt, or its read failed. */
+  /** Whether a listed cell that was due is now missing or in doubt, or its read failed. */
   get hasFailedCells(): boolean {
-    return this.#cellFailures.size > 0 || this.#droppedFailures > 0;
+    return this.#cellFailures.size > 0;
   }
 
   get hasGaps(): boolean {
@@ -168,7 +169,7 @@ export class Tally {
     const id = cellId({ orgId, stream, day });
     const failure = { instanceId: this.#context.instanceId, orgId, stream, from: day, to: day, code, message: detail };
     if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id)) this.#cellFailures.set(id, failure);
-    else this.#droppedFailures += 1;
+    else this.isListCut = true;
   }
 }
 

@@ -188,14 +188,25 @@ async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   tally.addFailures(discovery.failures);
   const refusal = usageRefusal ?? discovery.refusal;
   if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
-  const isInScope = ({ orgId }: DiscoveryFailure) => orgIds === null || (orgId !== null && orgIds.includes(orgId));
+  const isInScope = ({ orgId }: DiscoveryFailure) => orgIds?.includes(orgId ?? '') ?? true;
   const isPartial =
     refusal !== null ||
     isClamped ||
     untracked.length > 0 ||
     discovery.failures.some(isInScope) ||
-    (range === null ? tally.hasFailedCells : await hasGaps(ledger, options));
+    (await hasFailedCells(session));
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
+}
+
+/** Whether a cell of the named days, or one that was due, is missing or in doubt, or was not read. */
+export async function hasFailedCells({
+  tally,
+  ledger,
+  options,
+}: Pick<Session, 'tally' | 'ledger' | 'options'>): Promise<boolean> {
+  if (options.range !== null) return await hasGaps(ledger, options);
+  if (tally.hasFailedCells || !tally.isListCut) return tally.hasFailedCells;
+  return (await hasGaps(ledger, options)) || (await countDueCells(ledger, options)) > 0;
 }
 
 async function prepareCells(session: Session, options: { readonly forceRefresh: boolean }) {

@@ -96,8 +96,8 @@ it('an organization counts as deleted if list, lookup and instance agree, and no
 // Guarantee (Missing numbers): An organization counts as deleted only if list, lookup and instance agree; many at once
 // are confirmed only after three days.
 it('more deletions at once than allowed are confirmed after three days of complete lists', async () => {
-  const stage = await createStage({ orgs: 3 });
-  const [first = '', second = ''] = stage.orgIds;
+  const stage = await createStage({ orgs: 4 });
+  const [first = '', second = '', third = '', ...others] = stage.orgIds;
   await stage.run();
   await deleteOrg(stage, first);
   await deleteOrg(stage, second);
@@ -110,8 +110,14 @@ it('more deletions at once than allowed are confirmed after three days of comple
     await stage.run();
   }
   await stage.moveTo(NOW + 3 * DAY_MS);
+  await deleteOrg(stage, third);
+  const message = `at least 3 organizations appear to have been deleted at once: more than 1 at a time are confirmed only \
+after 3 days of complete lists without them`;
+  const failures = [{ orgId: null, code: 'deletions_not_confirmed', message }];
+  expect((await stage.run({ kind: 'manual', orgIds: others })).report).toMatchObject({ failures });
+  const confirmed = [first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`);
+  expect(await readDeletions(stage)).toEqual(confirmed);
   expect((await stage.run()).report).toMatchObject({ status: 'complete' });
-  expect(await readDeletions(stage)).toEqual([first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`));
 });
 
 it('a deletion ends the reads of an organization that has left the settings or is in them, and no run fails', async () => {

@@ -6,7 +6,8 @@ import { readClock } from '../../src/loading/context.ts';
 import { planPages } from '../../src/loading/pipeline.ts';
 import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
-import type { RunOutcome } from '../../src/loading/report.ts';
+import { type RunOutcome, Tally } from '../../src/loading/report.ts';
+import { hasFailedCells } from '../../src/loading/run.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { containing } from '../support/texts.ts';
 import { until } from '../support/wait.ts';
@@ -93,6 +94,31 @@ it("a run ends when Losant's clock turns out to be wrong, keeps what it has load
   expect(await stage.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
 });
 
+it('a run whose failures were too many for its list is complete if the ledger has all of them as read since', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.moveTo('2026-11-25T01:00:00.000Z');
+  const [orgId = ''] = stage.orgIds;
+  const tally = new Tally(stage.context());
+  for (let index = 0; index <= 10_000; index += 1) {
+    const days = ['2026-11-24'];
+    const slice = { orgId, stream: `stream_${index}`, range: { from: '2026-11-24', to: '2026-11-24' }, days };
+    tally.addUnreadSlice(slice, { code: 'not_found', detail: 'HTTP 404' });
+  }
+  // No failure that is listed is left.
+  tally.reclassifyDeleted(new Set());
+  const options = { ...OPTIONS, kind: 'scheduled', runId: '', range: null } as const;
+  const session = { ...sessionOf(stage, stage.now), tally, options };
+  for (const [kinds, isLeft] of [
+    [['unauthorized'], true],
+    [['too_large'], true],
+    [[], false],
+  ] as const) {
+    await faults(stage, { kinds, actions: ['deviceCounts'], forever: true });
+    await stage.run({ kind: 'manual' });
+    expect(await hasFailedCells(session)).toBe(isLeft);
+  }
+});
+
 /** Lets the database reject the device count of an organization's day with an error. */
 async function rejectDevices(stage: Stage, orgId: string, day: string, error: string): Promise<void> {
   await asOwner(
@@ -149,6 +175,27 @@ it('while the list is incomplete, the known organizations are loaded and the run
   expect((await stage.run()).report).toMatchObject({ status: 'partial', cells, failures });
   await stage.platform.control('config', { list: {} });
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells, failures: [] });
+});
+
+it('a list that cannot be read ends the first run; later ones load the stored organizations and are not complete', async () => {
+  const stage = await createStage({ orgs: 2 });
+  const [orgId = ''] = stage.orgIds;
+  const breakList = (kind: string) => faults(stage, { kinds: [kind], actions: ['instanceOrgs.get'], forever: true });
+  await breakList('server_error');
+  await expect(stage.run()).rejects.toMatchObject({ kind: 'server_error' });
+  await faults(stage, null);
+  await stage.run({ orgIds: [orgId] });
+  await breakList('server_error');
+  const failures = [{ orgId: null, code: 'list_incomplete' }];
+  // Of an organization that is stored, no list tells anything.
+  const ofOne = await stage.run({ kind: 'manual', orgIds: [orgId] });
+  expect(ofOne).toMatchObject({ refusal: null, report: { status: 'complete', failures } });
+  const ofAll = await stage.run({ kind: 'manual' });
+  expect(ofAll).toMatchObject({ refusal: null, report: { status: 'partial', cells: { loaded: 4 }, failures } });
+  await breakList('forbidden');
+  expect(await stage.run({ kind: 'manual' })).toMatchObject({ refusal: { kind: 'forbidden' }, report: { failures } });
+  await breakList('unauthorized');
+  await expect(stage.run({ kind: 'manual' })).rejects.toMatchObject({ kind: 'unauthorized' });
 });
 
 it('an unreadable organization is a failure of every run, and its usage is loaded nevertheless', async () => {
