@@ -206,17 +206,20 @@ function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Ht
   const { orgId, orgName, deletedOn } = org;
   const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
   const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
-  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) => (standing === null ? [stream] : []));
+  const notExpected = Map.groupBy(
+    sortedCells.filter((cell) => cell.standing === null),
+    ({ advice }) => advice.text,
+  );
   return html`<h1><span>${showName(orgName, orgId)}</span>, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`
   }</p>
 ${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
-${
-  streamsNotExpected.length > 0 &&
-  html`<p class="quiet">Not expected on this day: ${streamsNotExpected.join(', ')}.</p>`
-}`;
+${[...notExpected].map(([text, group]) => {
+  const streams = group.map(({ stream }) => stream).join(', ');
+  return html`<p class="quiet">Not expected on this day: ${streams}. ${capitalize(text)}.</p>`;
+})}`;
 }
 
 function renderCell(cell: CellExplanation): Html {

@@ -255,6 +255,16 @@ test.for<readonly [what: string, path: string, ...parts: (string | RegExp)[]]>([
   ],
   ['what needs attention first?', '/', /Needs attention just now Data missing Gappy/],
   ['what needs attention next?', '/', /Needs attention .*Large change this month Doubled \+81%/],
+  [
+    'why is nothing expected today?',
+    `/coverage/${ORGS.gappy}/2026-11-28`,
+    /Not expected on this day: device_counts, .*\. The day has not ended yet \(UTC\); it will be read afterward\./,
+  ],
+  [
+    'why was nothing expected then?',
+    `/coverage/${ORGS.gappy}/2020-01-01`,
+    /payload_totals\. Outside the tracked days: since 2026-08-01; .* payload_hours\. Never tracked; /,
+  ],
   ['who will exceed a limit?', '/', 'About to exceed a limit Office payload on 2026-11-30'],
   [
     'when will it exceed the limit?',
