@@ -137,7 +137,7 @@ export class GapSummary {
 /** Describes the cause of a gap. Details that differ only in IDs and days are one; a person's reason is unchanged. */
 function describeGap({ standing, reason: code, detail }: Gap): string {
   if (code === 'waived' && detail !== null) return `${showCode(standing)}: ${detail}`;
-  const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
+  const shared = detail && withoutIdsAndDays(detail);
   return `${showCode(standing)}: ${shared === null ? code : `${code}, ${shared}`}`;
 }
 

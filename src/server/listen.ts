@@ -104,7 +104,7 @@ const TRANSIENT: Readonly<Record<string, string>> = {
 };
 
 async function startListening(server: Server, { host, port }: ListenOptions): Promise<void> {
-  server.listen(port, host.replace(/^\[|\]$/g, ''));
+  server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (error) {
