@@ -7,11 +7,8 @@ import { DEVICES, INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renew
 
 const books = useBooks();
 let months = 0;
-/** Returns a month of 2025 that no other test has. */
-const takeMonth = (): string => {
-  months += 1;
-  return `2025-${String(months).padStart(2, '0')}`;
-};
+/** Returns a month since 2025 that no other test has. */
+const takeMonth = (): string => new Date(Date.UTC(2025, months++)).toISOString().slice(0, 7);
 
 const orgIn = async (month: string, options: Partial<OrgOptions> = {}, isLate = false) => {
   const days = { from: `${month}-10`, to: `${month}-12` };
@@ -34,6 +31,10 @@ const createdOf = async (month: string) => (await daysOf(month)).filter((row) =>
 const adjustmentsOf = (month: string) =>
   books.list(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
     where month = ${`${month}-01`}::date order by org_id, metric`);
+/** Returns to how many statements each of an instance's statements of the month refers. */
+const earlierOf = (instanceId: string, month: string) =>
+  books.list(sql`select jsonb_array_length(manifest::jsonb -> 'statement' -> 'earlier') from losant_usage.statements
+    where instance_id = ${instanceId} and month = ${`${month}-01`}::date order by number`);
 const moveAway = (orgId: string) => books.setOrg(orgId, sql`instance_id = ${OTHER_INSTANCE}`);
 const statesOf = (month: string) =>
   books.list(sql`select instance_id, state from losant_usage.months where month = ${`${month}-01`}::date order by 1`);
@@ -64,6 +65,9 @@ describe('an adjustment', () => {
     expect(await daysOf(month)).toEqual(['true devices_created 11 4 1 -3 restated 2 - true', `false ${back}`]);
     expect(quantitiesOf(await books.adjust(month))).toEqual({ devices_created: '3' });
     expect((await daysOf(month)).at(-1)).toEqual(`true ${back}`);
+    await books.force(`update losant_usage.statements set closed_by = 'a' where kind = 'adjustment'`);
+    const closedBy = sql`select closed_by from losant_usage.months where month = ${`${month}-01`}::date`;
+    expect(await books.list(closedBy)).toEqual(['losant_usage_closer']);
   });
 
   test('has a line of 0 if only sources or only a maximum differ', async () => {
@@ -144,6 +148,40 @@ describe('the days that explain an adjustment', () => {
     await createdTo(orgId, `${month}-11`, 4, 6);
     expect(await createdOf(month)).toEqual(['false devices_created 11 4 - - not_settled 2 - true']);
   });
+
+  test('name a waiver only if it was in force', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    const days = [`${month}-10`, `${month}-11`];
+    for (const day of days) await books.setStanding(orgId, day, 'in_doubt');
+    await books.accept(month);
+    await books.waive(orgId, `${month}-10`);
+    await books.asProgram(sql`update losant_usage.waivers set lifted_at = now() where org_id = ${orgId}`);
+    for (const day of days) await books.setStanding(orgId, day, 'final');
+    const settled = ['10', '11'].map((day) => `devices_created ${day} - 4 4 settled - - false`);
+    expect(await createdOf(month)).toEqual(settled.map((row) => `false ${row}`));
+    await books.adjust(month);
+    await books.setStanding(orgId, `${month}-11`, 'in_doubt');
+    await books.waive(orgId, `${month}-11`);
+    expect(await createdOf(month)).toEqual(settled.map((row) => `true ${row}`));
+  });
+
+  test('are of another cause than those of a stream that was not restated', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    const day = `${month}-11`;
+    await books.addCells({ orgId, from: day, stream: 'payload_totals' });
+    await books.setStanding(orgId, day, 'in_doubt', 'payload_totals');
+    await books.accept(month);
+    await createdTo(orgId, day, 4, 5);
+    await books.setStanding(orgId, day, 'final', 'payload_totals');
+    expect(await adjustmentsOf(month)).toEqual([
+      `${orgId} devices_created 12 13 1 restated`,
+      `${orgId} payload_all_bytes - 1200 1200 settled_later`,
+      `${orgId} payload_all_count - 12 12 settled_later`,
+      `${orgId} payload_billable_count - 10 10 settled_later`,
+    ]);
+  });
 });
 
 describe('an organization that is transferred to another instance', () => {
@@ -155,12 +193,14 @@ describe('an organization that is transferred to another instance', () => {
     await moveAway(moving);
     const second = await books.close(month, { instanceId: OTHER_INSTANCE });
     expect(new Set(second.lines.map(({ orgId }) => orgId))).toEqual(new Set([other]));
+    expect(await earlierOf(OTHER_INSTANCE, month)).toEqual(['0']);
     for (const instanceId of [INSTANCE, OTHER_INSTANCE])
       expect((await books.adjust(month, { instanceId })).kind).toBe('unchanged');
     await createdTo(moving, `${month}-11`, 4, 14);
     expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged' });
     const adjusted = await books.adjust(month, { instanceId: OTHER_INSTANCE });
     expect(adjusted.lines).toMatchObject([{ orgId: moving, quantity: '10', billedBefore: '12' }]);
+    expect(await earlierOf(OTHER_INSTANCE, month)).toEqual(['0', '2']);
     expect(await customersOf(month)).toEqual(['C-1 - 1 - 12 12', 'C-1 - 1 12 12 24', 'C-1 - 1 24 10 34']);
     expect(await daysOf(month)).toEqual(['true devices_created 11 4 14 10 restated 2 - true']);
   });

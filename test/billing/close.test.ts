@@ -65,7 +65,10 @@ describe('a month', () => {
 
   test('is not closed before it has ended, or with nothing to bill', async () => {
     await expect(books.close('2049-12')).rejects.toThrow('2049-12 has not ended: its last day is 2049-12-31 (UTC)');
+    const { nowMs } = books;
+    await books.setTime('2026-11-30T23:59:00Z');
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 has not ended');
+    await books.setTime(new Date(nowMs).toISOString());
     const nothing = /^2024-02 of instance .* has nothing to bill, so there is nothing to close/;
     await expect(books.close('2024-02')).rejects.toThrow(nothing);
   });
@@ -224,10 +227,20 @@ describe('a cell that is not settled', () => {
       await books.addCells({ orgId, ...days, stream });
       await books.setStanding(orgId, '2024-09-11', 'in_doubt', stream);
     }
-    const minutes = { old: { notebook_minutes: 0 }, numbers: { notebook_minutes: 7 }, stream: 'notebook_minutes' };
+    const numbers = { notebook_completed: 1, notebook_canceled: 2, notebook_errored: 3, notebook_timeout: 4 };
+    const minutes = { stream: 'notebook_minutes', old: {}, numbers: { notebook_minutes: 7, ...numbers } };
     for (const day of ['2024-09-11', '2024-09-12']) await books.restate(orgId, day, minutes);
-    const payloads = { payload_billable_count: '20', payload_all_count: '24', payload_source_count: '24' };
-    expect(quantitiesOf(await books.accept('2024-09'))).toMatchObject({ notebook_minutes: '7', ...payloads });
+    expect(quantitiesOf(await books.accept('2024-09'))).toEqual({
+      notebook_minutes: '7',
+      notebook_completed: '1',
+      notebook_canceled: '2',
+      notebook_errored: '3',
+      notebook_timeout: '4',
+      payload_billable_count: '20',
+      payload_all_count: '24',
+      payload_all_bytes: '2400',
+      payload_source_count: '24',
+    });
     const sources = sql`select sources::text from losant_usage.statement_lines
       where org_id = ${orgId} and sources is not null`;
     expect(await books.list(sources)).toEqual(['{"timer": {"timer.flow": 14}, "webhook": {"hook": 10}}']);

@@ -111,6 +111,11 @@ test.each([
     `{"start":"2025-11-24T00:00:00.000Z","counts":[${bucketAt('2025-11-24T00:00:00.000Z')}]}`,
     /none of its 1 buckets is within the requested days, 2025-11-25 to 2025-11-25/,
   ],
+  [
+    'only another day, and the other half',
+    `{"end":"2025-11-25T23:59:59.999Z","counts":[${bucketAt('2025-11-24T00:00:00.000Z')}]}`,
+    /none of its 1 buckets is within the requested days/,
+  ],
   ['counts twice', '{"counts":[],"counts":[]}', /^counts: appears twice$/],
   ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: appears twice$/],
 ])('a body with %s is rejected as a whole', (_, json, problem) => {
@@ -254,6 +259,11 @@ test.each<[string, unknown[], typeof ONE_DAY, (string | null)[]]>([
   const { days } = payloadHours.parseBodies(sameBodies(counts), window);
   const doubts = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
   expect(doubts).toEqual(codes);
+});
+
+test('a response with days in one body, and nothing in the others, is in doubt', () => {
+  const { days } = payloadHours.parseBodies(bodies(two, [], []), TWO_DAYS);
+  expect([...days.values()]).toMatchObject([{ doubt: { code: 'not_hourly' } }, { doubt: { code: 'not_hourly' } }]);
 });
 
 const dayIn = (json: string) => {

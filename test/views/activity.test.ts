@@ -135,6 +135,18 @@ describe('organization_activity', () => {
     }
   });
 
+  test('devices are those of the last three days', async () => {
+    const orgId = await addOrg({ 1: 5, 2: 5, 3: 5, 4: 5 });
+    const devices = sql`select devices_total from losant_usage.organization_activity where org_id = ${orgId}`;
+    const setDevices = (day: string) =>
+      sql`update losant_usage.usage_days set devices_total = 7, devices_created = 0, devices_deleted = 0
+        where org_id = ${orgId} and usage_date = ${day}::date`;
+    await ledger.asProgram(setDevices('2026-11-20'));
+    expect(await ledger.list(devices)).toEqual(['-']);
+    await ledger.asProgram(setDevices('2026-11-21'));
+    expect(await ledger.list(devices)).toEqual(['7']);
+  });
+
   test('an organization is new for a week, and its first usage is a large change', async () => {
     const lines = await activity(await addOrg({ 1: 5 }, '2026-11-17'), await addOrg({ 1: 5 }, '2026-11-16'));
     expect(lines).toEqual(['5 0 - true false false true', '5 0 - false false false true']);
@@ -158,6 +170,15 @@ describe('usage_vs_limits', () => {
     expect(await limitsOf(days, { payload: 450 })).toEqual(['payload 300 1100 2026-11-24 false']);
     const twoDays = await addOrg({ 1: 100, 2: 100, 3: null }, '2026-11-21');
     expect(await limitsOf(twoDays, { payload: 201 })).toEqual(['payload 200 - - false']);
+  });
+
+  test('a forecast is the sum of the weekdays that are left, each as in the last 28 days', async () => {
+    // From Monday, the day before today, backward: 100 on each Monday, to 700 on each Sunday, and more before that.
+    const ofWeekday = (age: number) => (age > 28 ? 1_000_000 : 100 * (7 - ((age + 5) % 7)));
+    const ages = Array.from({ length: 35 }, (_, index) => index + 1);
+    const orgId = await addOrg(Object.fromEntries(ages.map((age) => [age, ofWeekday(age)])));
+    // Tuesday and Wednesday reach the limit, and Thursday exceeds it.
+    expect(await limitsOf(orgId, { payload: 9_700 })).toEqual(['payload 9200 12000 2026-11-26 false']);
   });
 
   test('a month of which nothing is stored yet has a forecast, but a level has none', async () => {

@@ -118,6 +118,20 @@ test('health has the newest day of the last ten that was read', async () => {
   await ledger.setTime(NOW);
 });
 
+test('health has the end of the last run, and of the last complete one of all organizations', async () => {
+  const addRun = (isFull: boolean, status: string, finishedAt: string) =>
+    sql`insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, finished_at, host, version)
+      select gen_random_uuid(), instance_id, 'scheduled', ${isFull}, ${status}, ${finishedAt}, ${finishedAt}, '', ''
+      from losant_usage.instances where right(instance_id, 2) = 'ff'`;
+  await ledger.asProgram(
+    addRun(true, 'complete', '2026-11-20T10:00Z'),
+    addRun(false, 'complete', '2026-11-20T11:00Z'),
+    addRun(true, 'partial', '2026-11-20T12:00Z'),
+  );
+  const lastRuns = `select last_run_at, last_complete_run_at from losant_usage.health where right(instance_id, 2) = 'ff'`;
+  expect(await rows(lastRuns)).toEqual(['2026-11-20T12:00:00.000Z 2026-11-20T10:00:00.000Z']);
+});
+
 test('health counts gaps that pass the horizon within a week', async () => {
   const expiring = 'select sum(gaps_expiring) from losant_usage.health';
   expect(await rows(expiring)).toEqual(['0']);
