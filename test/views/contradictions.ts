@@ -38,14 +38,18 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       where l.org_id = p.org_id and l.metric = k.metric and l.usage_date between p.period_start and p.period_end
     ) as d
     where k.kind = 'flow' and (to_jsonb(p) ->> k.metric)::numeric is distinct from d.quantity`,
-  'health counts the cells of an instance and stream by standing': `
+  'health counts the cells of an instance and stream by standing, and has the first and the last gap': `
     select * from losant_usage.health h
     full join (
-      select instance_id, stream, jsonb_object_agg(standing, cells) as counts
-      from (select instance_id, stream, standing, count(*) as cells from losant_usage.cells group by 1, 2, 3) as c
-      group by 1, 2
+      select instance_id, stream, jsonb_object_agg(standing, cells) as counts, min(first_gap), max(last_gap)
+      from (
+        select instance_id, stream, standing, count(*) as cells,
+          min(usage_date) filter (where standing in ('in_doubt', 'missing')) as first_gap,
+          max(usage_date) filter (where standing in ('in_doubt', 'missing')) as last_gap
+        from losant_usage.cells group by 1, 2, 3
+      ) as c group by 1, 2
     ) as c using (instance_id, stream)
-    where h is null or c is null or exists (
+    where h is null or c is null or (h.oldest_gap, h.newest_gap) is distinct from (c.min, c.max) or exists (
       select from unnest(enum_range(null::losant_usage.standing)) as s
       where (to_jsonb(h) ->> s::text)::integer <> coalesce((c.counts ->> s::text)::integer, 0)
     )`,

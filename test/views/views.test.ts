@@ -75,6 +75,20 @@ test('health counts the expected and the unread cells of yesterday, failing read
   ]);
 });
 
+/** Returns what a query finds after statements, which are undone. */
+async function rowsAfter(statements: readonly string[], query: string): Promise<unknown> {
+  const undo = new Error('undone');
+  let found: unknown;
+  const written = ledger.db.transaction().execute(async (trx) => {
+    await beginWriting(trx);
+    for (const statement of statements) await sql.raw(statement).execute(trx);
+    found = (await sql.raw(query).execute(trx)).rows;
+    throw undo;
+  });
+  await expect(written).rejects.toBe(undo);
+  return found;
+}
+
 test.each<[what: string, changes: string, deletedOn: string | null, expected: string]>([
   ['that was only tried', 'listed_at = null', null, '1 t'],
   ['that has no organization', `listed_at = now(), new_orgs_from = '2026-11-23'`, null, '0'],
@@ -95,16 +109,7 @@ test.each<[what: string, changes: string, deletedOn: string | null, expected: st
   const row = `select concat_ws(' ', count(*),
       bool_and(first_attempt_at is not null and last_error = 'HTTP 502' and gaps + final = 0)) as line
     from losant_usage.health where instance_id = '${id}' and stream is null`;
-  const undo = new Error('undone');
-  let lines: unknown;
-  const written = ledger.db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
-    for (const statement of statements) await sql.raw(statement).execute(trx);
-    lines = (await sql.raw(row).execute(trx)).rows;
-    throw undo;
-  });
-  await expect(written).rejects.toBe(undo);
-  expect(lines).toEqual([{ line: expected }]);
+  expect(await rowsAfter(statements, row)).toEqual([{ line: expected }]);
 });
 
 test('health has the newest day of the last ten that was read', async () => {
@@ -116,6 +121,19 @@ test('health has the newest day of the last ten that was read', async () => {
   await ledger.setTime('2026-12-04T12:00:00.000Z');
   expect(await rows(newest)).toEqual(['-']);
   await ledger.setTime(NOW);
+});
+
+test('health has the newest day of each instance by itself', async () => {
+  const cell = `insert into losant_usage.coverage
+      (usage_date, org_id, stream, standing, last_read_at, last_attempt_at, reason)
+    select '2026-11-24', min(org_id), 'device_counts', 'missing', now(), now(), 'omitted'
+    from losant_usage.organizations where right(instance_id, 2) = '01'`;
+  const newest = `select newest_read_day::text from losant_usage.health
+    where stream = 'device_counts' order by instance_id`;
+  expect(await rowsAfter([cell], newest)).toMatchObject([
+    { newest_read_day: '2026-11-24' },
+    { newest_read_day: '2026-11-23' },
+  ]);
 });
 
 test('health has the end of the last run, and of the last complete one of all organizations', async () => {
