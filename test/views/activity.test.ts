@@ -176,9 +176,17 @@ describe('usage_vs_limits', () => {
     // From Monday, the day before today, backward: 100 on each Monday, to 700 on each Sunday, and more before that.
     const ofWeekday = (age: number) => (age > 28 ? 1_000_000 : 100 * (7 - ((age + 5) % 7)));
     const ages = Array.from({ length: 35 }, (_, index) => index + 1);
-    const orgId = await addOrg(Object.fromEntries(ages.map((age) => [age, ofWeekday(age)])));
+    // What is not stored before the month counts for nothing.
+    const orgId = await addOrg({ ...Object.fromEntries(ages.map((age) => [age, ofWeekday(age)])), 25: null });
+    await ledger.asProgram(sql`update losant_usage.usage_days set notebook_minutes = payload_billable_count,
+        notebook_completed = 0, notebook_canceled = 0, notebook_errored = 0, notebook_timeout = 0
+      where payload_billable_count is not null`);
     // Tuesday and Wednesday reach the limit, and Thursday exceeds it.
-    expect(await limitsOf(orgId, { payload: 9_700 })).toEqual(['payload 9200 12000 2026-11-26 false']);
+    const [minutes, payloads] = await limitsOf(orgId, { payload: 9_700, notebookMinutesPerMonth: 12_000 });
+    expect([minutes, payloads]).toEqual([
+      'notebookMinutesPerMonth 9200 12000 - false',
+      'payload 9200 12000 2026-11-26 false',
+    ]);
   });
 
   test('a month of which nothing is stored yet has a forecast, but a level has none', async () => {
