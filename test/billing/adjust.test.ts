@@ -135,7 +135,10 @@ describe('the days that explain an adjustment', () => {
     expect(await adjustmentsOf(month)).toContain(`${orgId} devices_created 4 21 17 settled_later`);
     expect(await createdOf(month)).toEqual([settled, waived, loaded].map((row) => `false ${row}`));
     expect(quantitiesOf(await books.adjust(month))).toMatchObject({ devices_created: '17' });
-    expect(await createdOf(month)).toEqual([settled, waived, loaded].map((row) => `true ${row}`));
+    const billed = [settled, waived, loaded].map((row) => `true ${row}`);
+    expect(await createdOf(month)).toEqual(billed);
+    await books.addCells({ orgId, from: `${month}-14`, isLate: true });
+    expect(await createdOf(month)).toEqual([...billed, 'false devices_created 14 - 4 4 first_loaded - - false']);
   });
 
   test('have no new number as long as a day is not settled again', async () => {
@@ -162,6 +165,7 @@ describe('the days that explain an adjustment', () => {
     expect(await createdOf(month)).toEqual(settled.map((row) => `false ${row}`));
     await books.adjust(month);
     await books.setStanding(orgId, `${month}-11`, 'in_doubt');
+    expect(await books.causesOf(month)).toEqual(['in_doubt']);
     await books.waive(orgId, `${month}-11`);
     expect(await createdOf(month)).toEqual(settled.map((row) => `true ${row}`));
   });
@@ -181,6 +185,9 @@ describe('the days that explain an adjustment', () => {
       `${orgId} payload_all_count - 12 12 settled_later`,
       `${orgId} payload_billable_count - 10 10 settled_later`,
     ]);
+    const difference = sql`select difference::integer from losant_usage_internal.month_summaries
+      where month = ${`${month}-01`}::date`;
+    expect(await books.queryAsWriter(difference)).toEqual([{ difference: 10 }]);
   });
 });
 

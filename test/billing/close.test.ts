@@ -223,13 +223,17 @@ describe('a cell that is not settled', () => {
   test('is in no sum of its stream, nor by source', async () => {
     const days = { from: '2024-09-10', to: '2024-09-12' };
     const orgId = await books.addOrg(days);
-    for (const stream of ['notebook_minutes', 'payload_totals', 'payload_sources'] as const) {
+    const unsettled = { notebook_minutes: '2024-09-10', payload_totals: '2024-09-11', payload_sources: '2024-09-11' };
+    for (const [stream, day] of Object.entries(unsettled)) {
       await books.addCells({ orgId, ...days, stream });
-      await books.setStanding(orgId, '2024-09-11', 'in_doubt', stream);
+      await books.setStanding(orgId, day, 'in_doubt', stream);
+      // Nor has a day of another month an effect.
+      await books.addCells({ orgId, from: '2024-10-11', stream });
+      await books.setStanding(orgId, '2024-10-11', 'in_doubt', stream);
     }
     const numbers = { notebook_completed: 1, notebook_canceled: 2, notebook_errored: 3, notebook_timeout: 4 };
     const minutes = { stream: 'notebook_minutes', old: {}, numbers: { notebook_minutes: 7, ...numbers } };
-    for (const day of ['2024-09-11', '2024-09-12']) await books.restate(orgId, day, minutes);
+    for (const day of ['2024-09-10', '2024-09-12']) await books.restate(orgId, day, minutes);
     expect(quantitiesOf(await books.accept('2024-09'))).toEqual({
       notebook_minutes: '7',
       notebook_completed: '1',

@@ -59,6 +59,15 @@ describe('a month is not fully tracked', () => {
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 10-02 11-24 11-23']);
   });
 
+  test('on the days between two tracks, and not between others', async () => {
+    const orgId = await ledger.createOrg({ createdOn: '2026-10-02' });
+    await ledger.expectDays({ from: '2026-10-02', to: '2026-10-10' }, DEVICES, orgId);
+    await ledger.expectDays({ from: '2026-10-20', to: '2026-11-05' }, DEVICES, orgId);
+    await ledger.expectDays({ from: '2026-11-10', to: '2026-11-23' }, DEVICES, orgId);
+    const between = ['2026-10 device_counts 10-11..10-19', '2026-11 device_counts 11-06..11-09'];
+    expect(await untracked(orgId)).toEqual(between);
+  });
+
   test('on days after the deletion of its organization and before its creation, nothing is untracked', async () => {
     const orgId = await ledger.createOrg({ createdOn: '2026-11-10' });
     await ledger.expectDays({ from: '2026-11-10', to: '2026-11-20' }, DEVICES, orgId);

@@ -150,6 +150,8 @@ describe('organization_activity', () => {
   test('an organization is new for a week, and its first usage is a large change', async () => {
     const lines = await activity(await addOrg({ 1: 5 }, '2026-11-17'), await addOrg({ 1: 5 }, '2026-11-16'));
     expect(lines).toEqual(['5 0 - true false false true', '5 0 - false false false true']);
+    const withoutDays = await ledger.createOrg({ createdOn: TODAY });
+    expect(await activity(withoutDays)).toEqual(['- - - true false false true']);
   });
 });
 
