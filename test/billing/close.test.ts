@@ -233,13 +233,13 @@ describe('a cell that is not settled', () => {
     }
     const numbers = { notebook_completed: 1, notebook_canceled: 2, notebook_errored: 3, notebook_timeout: 4 };
     const minutes = { stream: 'notebook_minutes', old: {}, numbers: { notebook_minutes: 7, ...numbers } };
-    for (const day of ['2024-09-10', '2024-09-12']) await books.restate(orgId, day, minutes);
+    for (const day of ['10', '11', '12']) await books.restate(orgId, `2024-09-${day}`, minutes);
     expect(quantitiesOf(await books.accept('2024-09'))).toEqual({
-      notebook_minutes: '7',
-      notebook_completed: '1',
-      notebook_canceled: '2',
-      notebook_errored: '3',
-      notebook_timeout: '4',
+      notebook_minutes: '14',
+      notebook_completed: '2',
+      notebook_canceled: '4',
+      notebook_errored: '6',
+      notebook_timeout: '8',
       payload_billable_count: '20',
       payload_all_count: '24',
       payload_all_bytes: '2400',
@@ -309,7 +309,12 @@ describe('the blockers of a month', () => {
     await books.restate(orgId, '2026-01-11', { old: { devices_created: 4 }, numbers });
     for (const isDryRun of [false, true])
       await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(OTHER_BLOCKERS);
+    const elsewhere = await books.addOrg({ from: `${month}-10`, to: `${month}-10`, instanceId: OTHER_INSTANCE });
+    await books.addCells({ orgId: elsewhere, from: `${month}-10`, standing: 'missing', numbers: null });
     expect(await books.accept(month)).toMatchObject({ kind: 'closed' });
+    const accepted = sql`select b.org_id from losant_usage.statement_blockers b
+      join losant_usage.statements s on s.statement_id = b.statement_id where s.month = '2026-01-01'`;
+    expect(await books.list(accepted)).toEqual([orgId]);
   });
 
   test('are not accepted for other days of the same cause', async () => {

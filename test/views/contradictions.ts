@@ -53,6 +53,13 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       select from unnest(enum_range(null::losant_usage.standing)) as s
       where (to_jsonb(h) ->> s::text)::integer <> coalesce((c.counts ->> s::text)::integer, 0)
     )`,
+  'health counts the organizations with gaps': `
+    select * from losant_usage.health h
+    left join (
+      select instance_id, stream, count(distinct org_id) as orgs from losant_usage.cells
+      where standing in ('in_doubt', 'missing') group by 1, 2
+    ) as c using (instance_id, stream)
+    where h.orgs_with_gaps <> coalesce(c.orgs, 0)`,
   'the sources of a day add up to its payloads by source': `
     select * from losant_usage.daily_usage d
     left join (

@@ -27,6 +27,8 @@ const setLastDay = (assignments: string) => set('coverage', assignments, `usage_
 /** Makes the last day a stored number that is read again at an instant. */
 const readLastDayAt = (at: string | null) => () =>
   setLastDay(`standing = 'stored', next_read_at = ${at === null ? 'null' : `'${at}'`}`);
+const readFirstDayAgain = () =>
+  set('coverage', `standing = 'stored', next_read_at = '2026-11-11T00:00Z'`, `usage_date = '${FIRST}'`);
 const loseLastDay = () =>
   setLastDay("standing = 'missing', is_stored = false, reason = 'timeout', next_read_at = '2026-11-10T13:00Z'");
 /** Compares the devices of the last day with a total of Losant's, which is null if it was not read yet. */
@@ -58,6 +60,7 @@ const CASES: readonly Case[] = [
   ['settling not_final', 'a cell has been due for a day', readLastDayAt('2026-11-09T12:00:01Z')],
   ['blocked not_final', 'a cell has been due for more than a day', readLastDayAt('2026-11-09T11:59:59Z')],
   ['blocked not_final', 'a stored cell is not read again', readLastDayAt(null)],
+  ['blocked not_final', 'one of two cells is not read again', readFirstDayAgain, readLastDayAt(null)],
   ['blocked missing', 'a number is missing, although it is read again', loseLastDay],
   ['settling not_reconciled', 'a total is still to be read', compareWith(null)],
   ['blocked not_reconciled', 'a total differs', compareWith(18)],

@@ -308,6 +308,25 @@ test('billing_period_usage covers the billing period of each organization', asyn
   ]);
 });
 
+test('a billing period has its own days, whatever others have', async () => {
+  const setPeriod = (from: string, to: string) =>
+    `update losant_usage.organizations set current_period_start = '${from}', current_period_end = '${to}'
+     where org_id = '${ORGS.newcomer}'`;
+  const days = `select days_stored from losant_usage.billing_period_usage order by org_id`;
+  const others = [{ days_stored: 31 }, { days_stored: 13 }, { days_stored: 31 }];
+  const changed = async (from: string, to: string) => await rowsAfter([setPeriod(from, to)], days);
+  expect(await changed('2026-10-12T00:00Z', '2026-10-20T00:00Z')).toEqual([
+    { days_stored: 30 },
+    { days_stored: 5 },
+    ...others,
+  ]);
+  expect(await changed('2026-11-05T00:00Z', '2026-12-05T00:00Z')).toEqual([
+    { days_stored: 30 },
+    { days_stored: 19 },
+    ...others,
+  ]);
+});
+
 test('a billing period is not final if a stream is not tracked on some of its days', async () => {
   const finalOrgs = `select right(org_id, 2) from losant_usage.billing_period_usage where is_final order by 1`;
   const setCreation = (day: string) =>
