@@ -197,6 +197,7 @@ describe('an organization that is transferred to another instance', () => {
     const moving = await orgIn(month, { customerId: 'C-1' });
     const other = await orgIn(month, { instanceId: OTHER_INSTANCE, customerId: 'C-1' });
     await books.close(month);
+    expect(await statesOf(month)).toEqual([`${INSTANCE} closed`, `${OTHER_INSTANCE} ready`]);
     await moveAway(moving);
     const second = await books.close(month, { instanceId: OTHER_INSTANCE });
     expect(new Set(second.lines.map(({ orgId }) => orgId))).toEqual(new Set([other]));
