@@ -223,7 +223,7 @@ describe('a cell that is not settled', () => {
   test('is in no sum of its stream, nor by source', async () => {
     const days = { from: '2024-09-10', to: '2024-09-12' };
     const orgId = await books.addOrg(days);
-    const unsettled = { notebook_minutes: '2024-09-10', payload_totals: '2024-09-11', payload_sources: '2024-09-11' };
+    const unsettled = { notebook_minutes: '2024-09-10', payload_totals: '2024-09-11', payload_sources: '2024-09-12' };
     for (const [stream, day] of Object.entries(unsettled)) {
       await books.addCells({ orgId, ...days, stream });
       await books.setStanding(orgId, day, 'in_doubt', stream);

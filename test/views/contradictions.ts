@@ -59,7 +59,7 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
       select instance_id, stream, count(distinct org_id) as orgs from losant_usage.cells
       where standing in ('in_doubt', 'missing') group by 1, 2
     ) as c using (instance_id, stream)
-    where h.orgs_with_gaps <> coalesce(c.orgs, 0)`,
+    where h.orgs_with_gaps <> coalesce(c.orgs, 0) or h.gaps <> h.in_doubt + h.missing`,
   'the sources of a day add up to its payloads by source': `
     select * from losant_usage.daily_usage d
     left join (

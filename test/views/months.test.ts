@@ -47,6 +47,7 @@ const compareWith = (total: number | null) => async () => {
 };
 const collectFrom = (day: string) => () => setInstance(`collected_from = '${day}'`);
 const beginEarlier = () => set('organizations', "created_on = '2026-10-29'");
+const endEarlier = () => set('tracks', `last_day = '${FIRST}', next_day = '${LAST}'`);
 /** The first run was after the creation of the organization. */
 const collectLater = collectFrom(FIRST);
 const retire = () => setInstance('retired_at = now()');
@@ -69,6 +70,7 @@ const CASES: readonly Case[] = [
   ['blocked list_incomplete', 'the list of organizations is incomplete', incompleteList],
   ['partly_collected not_fully_tracked', 'a day before the first run was not tracked', beginEarlier, collectLater],
   ['blocked not_fully_tracked', 'a later day was not tracked', beginEarlier, collectFrom('2026-10-29')],
+  ['blocked not_fully_tracked', 'one of two spans is later', beginEarlier, collectLater, endEarlier],
   ['blocked not_fully_tracked', 'nobody knows the day of the first run', beginEarlier],
   ['settling not_final,not_fully_tracked', 'both settle and were not tracked', beginEarlier, collectLater, settle],
   ['blocked list_incomplete,not_final', 'one cause settles and another does not', incompleteList, settle],

@@ -126,8 +126,9 @@ test('health has the newest day of the last ten that was read', async () => {
 test('health has the newest day of each instance by itself', async () => {
   const cell = `insert into losant_usage.coverage
       (usage_date, org_id, stream, standing, last_read_at, last_attempt_at, reason)
-    select '2026-11-24', min(org_id), 'device_counts', 'missing', now(), now(), 'omitted'
-    from losant_usage.organizations where right(instance_id, 2) = '01'`;
+    select '2026-11-24', min(org_id), 'device_counts', 'missing', case right(instance_id, 2) when '01' then now() end,
+      now(), 'omitted'
+    from losant_usage.organizations group by instance_id`;
   const newest = `select newest_read_day::text from losant_usage.health
     where stream = 'device_counts' order by instance_id`;
   expect(await rowsAfter([cell], newest)).toMatchObject([
@@ -335,6 +336,9 @@ test('a billing period is not final if a stream is not tracked on some of its da
   expect(await rows(finalOrgs)).toEqual(['a3', 'a4']);
   await setCreation('2026-10-15');
   expect(await rows(finalOrgs)).toEqual(['a2', 'a3', 'a4']);
+  const earlierTrack = `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+    values ('${ORGS.newcomer}', 'device_counts', '2026-08-01', '2026-08-11', '2026-08-10')`;
+  expect(await rowsAfter([earlierTrack], `${finalOrgs} limit 1`)).toEqual([{ right: 'a2' }]);
 });
 
 test('a stream that begins or returns makes days of other streams wait until it is read', async () => {
