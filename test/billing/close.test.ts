@@ -146,6 +146,20 @@ describe('a month', () => {
     });
   });
 
+  test('is closed while loads go on, without what they store', async () => {
+    const orgId = await orgOn('2024-03-05', '2024-03-06');
+    await using owner = await openAs('migrator', books.url);
+    let closing: Promise<CloseOutcome> | undefined;
+    await owner.db.transaction().execute(async (trx) => {
+      await sql`lock table losant_usage.statement_lines in exclusive mode`.execute(trx);
+      closing = books.close('2024-03');
+      const waiting = sql`select relation::regclass::text from pg_locks where not granted`;
+      await expect.poll(() => books.list(waiting)).toEqual(['losant_usage.statement_lines']);
+      await books.restate(orgId, '2024-03-05', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+    });
+    expect(quantitiesOf((await closing) as CloseOutcome)).toMatchObject({ devices_created: '8' });
+  });
+
   test('is not billed again while somebody rewrites the lines', async () => {
     const orgId = await orgOn('2025-02-05', '2025-02-06');
     await books.close('2025-02');
