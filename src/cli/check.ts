@@ -1,5 +1,5 @@
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readSchemaState, requireSchema } from '../database/migrate.ts';
+import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
 import { requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -16,7 +16,7 @@ import { LATE_AFTER_HOURS, lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 import { isDelivered, sendPing } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireCreatable, requirePrivileges, requireWritable } from './database.ts';
+import { openDatabase, requireMigratable, requirePrivileges, requireWritable } from './database.ts';
 import { flagOption } from './options.ts';
 import { createReadClient } from './org.ts';
 import { probeOrg, readNumbers, showNumbers, type Target } from './probe.ts';
@@ -188,12 +188,11 @@ async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
-/** `state` is unset if the schema is not one that a run can use. */
-async function checkRights({ role }: CheckContext, handle: DatabaseHandle, state?: string): Promise<CheckResult> {
+/** Checks the rights that a run needs, which migrates a schema that is empty or behind. */
+async function checkRights({ role }: CheckContext, handle: DatabaseHandle, state?: SchemaState['state']) {
   requireWritable(handle, role);
-  const isEmpty = state === 'empty';
-  if (isEmpty || state === 'behind') await requireCreatable(handle, isEmpty);
-  if (isEmpty) return { message: 'allowed to create the tables' };
+  if (state === 'empty' || state === 'behind') await requireMigratable(handle, state);
+  if (state === 'empty') return { message: 'allowed to create the tables' };
   const subject = await requirePrivileges(handle, role);
   return { message: `${subject} can read and write every table that a run needs` };
 }

@@ -1,7 +1,7 @@
 /** The database of a command: opened with the required schema and rights, and the selection of its instances. */
 import { once } from 'node:events';
 import type { DatabaseHandle, Role } from '../database/handle.ts';
-import { migrateToHead, readPending, readSchemaState, requireSchema } from '../database/migrate.ts';
+import { migrateToHead, readPending, readSchemaState, requireSchema, SCHEMA_PROBLEMS } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { readAccess } from '../database/session.ts';
 import { toRoleHint } from '../database/sqlstate.ts';
@@ -46,11 +46,14 @@ export async function openSchema(
   const handle = closing.use(await openDatabase(context, { ifMissing: IF_MISSING[access], ...bounds }));
   if (isWriting) requireWritable(handle, role);
   const schemaState = await readSchemaState(handle);
-  const isEmpty = schemaState.state === 'empty';
-  if (isCreating && isEmpty) await requireCreatable(handle);
-  if (access !== 'plans' || !isEmpty) {
-    const states = config.autoMigrate ? (['empty', 'behind'] as const) : (['empty'] as const);
-    const applied = await requireSchema(handle, { migratesFrom: isCreating ? states : [], schemaState });
+  const { state } = schemaState;
+  const migratesFrom = (['empty', 'behind'] as const).filter(
+    (each) => isCreating && (each === 'empty' || config.autoMigrate),
+  );
+  const migrated = migratesFrom.find((each) => each === state);
+  if (migrated !== undefined) await requireMigratable(handle, migrated);
+  if (access !== 'plans' || state !== 'empty') {
+    const applied = await requireSchema(handle, { migratesFrom, schemaState });
     for (const migration of applied) logger.info({ migration }, 'migration applied');
   }
   if (isWriting && role === WRITER) await requirePrivileges(handle, WRITER);
@@ -58,12 +61,13 @@ export async function openSchema(
   return handle;
 }
 
-/** Throws DatabaseError if the user may not create the tables, which do not exist yet, or migrate them. */
-export async function requireCreatable({ db, label }: DatabaseHandle, isEmpty = true): Promise<void> {
+/** Throws DatabaseError if the user may not create the tables, which do not exist yet, or migrate those that do. */
+export async function requireMigratable({ db, label }: DatabaseHandle, state: 'empty' | 'behind'): Promise<void> {
   const { user, mayCreate } = await readAccess(db);
   if (mayCreate) return;
-  const problem = isEmpty ? 'has no tables yet' : 'is older than this program';
-  const message = `${label} ${problem}, and user ${user} is not allowed to ${isEmpty ? 'create them' : 'migrate it'}`;
+  const [problem, refused] =
+    state === 'empty' ? ['has no tables yet', 'create them'] : [SCHEMA_PROBLEMS.behind, 'migrate it'];
+  const message = `${label} ${problem}, and user ${user} is not allowed to ${refused}`;
   const hint = 'run `losant-usage migrate` as losant_usage_migrator, a role of deploy/postgres/roles.sql';
   throw new DatabaseError('database_refused', message, { hint });
 }

@@ -135,22 +135,30 @@ export async function readPending(handle: DatabaseHandle, folder?: string): Prom
   return schemaState.pending;
 }
 
+/** What is wrong with a database, by the state of its schema. */
+export const SCHEMA_PROBLEMS = {
+  empty: 'has no losant-usage tables yet',
+  behind: 'is older than this program',
+  ahead: 'is newer than this program',
+  other: "was created by different migrations than this program's",
+};
+
 function toSchemaError(handle: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
   const toError = (kind: DatabaseErrorKind, problem: string, hint: string) =>
     new DatabaseError(kind, `The database at ${handle.label} ${problem}`, { hint });
   if (state === 'other') {
-    const problem = `was created by different migrations than this program's: ${unknown.join(', ')}`;
+    const problem = `${SCHEMA_PROBLEMS.other}: ${unknown.join(', ')}`;
     const hint =
       'install the release that created it, or create a new database and `backfill` what Losant still retains';
     return toError('database_mismatch', problem, hint);
   }
   if (state === 'ahead') {
     const hint = 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward';
-    return toError('database_too_new', `is newer than this program: it has ${unknown.join(', ')}`, hint);
+    return toError('database_too_new', `${SCHEMA_PROBLEMS.ahead}: it has ${unknown.join(', ')}`, hint);
   }
-  const problem = `is older than this program; not applied yet: ${pending.join(', ')}`;
+  const problem = `${SCHEMA_PROBLEMS.behind}; not applied yet: ${pending.join(', ')}`;
   const hint = `run \`losant-usage migrate\`${handle.kind === 'embedded' ? '' : ` as ${MIGRATOR}`}`;
-  return toError('database_too_old', state === 'behind' ? problem : 'has no losant-usage tables yet', hint);
+  return toError('database_too_old', state === 'behind' ? problem : SCHEMA_PROBLEMS.empty, hint);
 }
 
 /** Returns the IDs of the applied migrations in order; none if there is no table yet. */

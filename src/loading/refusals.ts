@@ -27,7 +27,7 @@ export class Refusals {
 
   /** Returns why the run no longer requests the stream; undefined if it does. */
   forStream(stream: string): LosantError | undefined {
-    return this.worst?.kind === 'unauthorized' ? this.worst : this.#streams.get(stream);
+    return (this.isTokenRefused && this.worst) || this.#streams.get(stream);
   }
 
   /** Whether the token or the scope of a stream is rejected, and not just one organization's request. */

@@ -5,7 +5,7 @@ import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readSchemaState } from '../database/migrate.ts';
+import { readSchemaState, SCHEMA_PROBLEMS } from '../database/migrate.ts';
 import { readNowMs } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
@@ -135,13 +135,6 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
 function getCurrent<T>({ snapshot, startedAtMs, error }: CachedRead<T>): CachedRead<T>['snapshot'] {
   return startedAtMs === null && error === undefined ? snapshot : null;
 }
-
-const SCHEMA_PROBLEMS = {
-  empty: 'has no losant-usage tables yet',
-  behind: 'is older than this program',
-  ahead: 'is newer than this program',
-  other: "was created by different migrations than this program's",
-};
 
 /** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
 function createReadiness({ hostNow: now, signal }: ServingProcess, prober: DatabaseHandle) {

@@ -175,7 +175,10 @@ describe('a database', () => {
     expect(await check(asWriterRole)).toMatchObject({ code: 2, failed: [outdated] });
     const message = matching(/ is older than this program, and user losant_usage_writer is not allowed to migrate it$/);
     const refused = { code: 2, failed: [{ name: 'rights', message }] };
-    expect(await check({ ...asWriterRole, AUTO_MIGRATE: 'true' })).toMatchObject(refused);
+    const mayNot = { ...settingsOf(platform, older), ...asWriterRole, AUTO_MIGRATE: 'true' };
+    expect(await check(mayNot)).toMatchObject(refused);
+    const refusedRun = { code: 2, stderr: matching(/ is older than this program, and user .* to migrate it\n/) };
+    expect(await runProgram(['run'], mayNot)).toMatchObject(refusedRun);
     const { code, messageOf } = await check(asMigrator);
     expect([code, messageOf('schema')]).toEqual([0, 'the next run applies always (AUTO_MIGRATE is true)']);
     const { stdout } = await runProgram(['migrate', '--dry-run'], asWriterRole);
