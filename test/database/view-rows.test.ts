@@ -4,6 +4,8 @@ import { beforeAll, expect, test } from 'vitest';
 import type { TextRow } from '../../src/files/formats.ts';
 import { EXPORTED_VIEWS, readViewColumns, streamView, type ViewRequest } from '../../src/queries/view-rows.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { devices, report, totals } from '../usage/cells.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
@@ -42,6 +44,21 @@ test('includes a month if one of its days is requested, with an exact sum', asyn
   const { rows } = await read('monthly_usage', { range });
   const november = { month: '2026-11-01', payload_all_bytes: '18014398509481982' };
   expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([november]);
+});
+
+test('includes a billing period if one of its days is requested', async () => {
+  await asWriter(
+    ledger.url,
+    asProgram(`update losant_usage.organizations
+      set current_period_start = '2026-11-05T00:00Z', current_period_end = '2026-11-22T00:00Z' where org_id = '${two}'`),
+  );
+  const count = async (from: string, to: string) =>
+    (await read('billing_period_usage', { range: { from, to } })).rows.length;
+  expect(await count('2026-11-10', '2026-11-11')).toBe(1);
+  expect(await count('2026-11-01', '2026-11-05')).toBe(1);
+  expect(await count('2026-11-21', '2026-11-30')).toBe(1);
+  expect(await count('2026-11-01', '2026-11-04')).toBe(0);
+  expect(await count('2026-11-22', '2026-11-30')).toBe(0);
 });
 
 test.each(Object.keys(EXPORTED_VIEWS))('%s has the columns that its order and days need', async (name) => {

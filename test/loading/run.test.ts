@@ -4,7 +4,6 @@ import { SettingsError } from '../../src/errors.ts';
 import type { Progress } from '../../src/ledger/runs.ts';
 import { readClock } from '../../src/loading/context.ts';
 import { planPages } from '../../src/loading/pipeline.ts';
-import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 import { type RunOutcome, Tally } from '../../src/loading/report.ts';
 import { hasFailedCells } from '../../src/loading/run.ts';
@@ -106,7 +105,8 @@ it('a run whose failures were too many for its list is complete if the ledger ha
   }
   // No failure that is listed is left.
   tally.reclassifyDeleted(new Set());
-  const options = { ...OPTIONS, kind: 'scheduled', runId: '', range: null } as const;
+  const scope = { orgIds: null, streams: null, range: null, force: false };
+  const options = { ...scope, kind: 'scheduled', runId: '', signal: new AbortController().signal } as const;
   const session = { ...sessionOf(stage, stage.now), tally, options };
   for (const [kinds, isLeft] of [
     [['unauthorized'], true],
@@ -222,14 +222,10 @@ it('a configured organization that the instance does not know fails the run, eve
   expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
-const OPTIONS = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
-
 it('a backfill loads its days and those up to the first run, and force reads stored cells again', async () => {
   const stage = await createStage({ orgs: 1 });
   await stage.run();
   const days = { from: '2026-11-20', to: '2026-11-22' };
-  const preview = await previewRun(stage.context(), { ...OPTIONS, ...BACKFILL });
-  expect(preview).toMatchObject({ ...days, orgs: 1, cells: 12 });
   const { report } = await stage.run(BACKFILL);
   const rows = { inserted: 12, updated: 0, deleted: 0, unchanged: 0 };
   expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 12, loaded: 12 }, rows });
@@ -275,44 +271,10 @@ it('a backfill names what was never tracked, loads the rest, and is not complete
   await stage.run();
   const unknownId = 'a'.repeat(24);
   const options = { ...BACKFILL, orgIds: [...stage.orgIds, unknownId], streams: ['device_counts'] };
-  const { untracked } = await previewRun(stage.context(), { ...OPTIONS, ...options });
-  expect(untracked).toEqual([{ orgId: unknownId, stream: 'device_counts' }]);
   const { report } = await stage.run(options);
   expect(report).toMatchObject({ status: 'partial', from: '2026-11-20', cells: { planned: 3, loaded: 3 } });
   const where = { orgId: unknownId, stream: 'device_counts', from: null };
   expect(report.failures).toMatchObject([{ ...where, code: 'not_tracked' }]);
-});
-
-it('the preview of a backfill has the days up to the next track, and the run reads exactly these', async () => {
-  const stage = await createStage({ orgs: 1 });
-  await stage.run();
-  const early = { kind: 'backfill', range: { from: '2026-11-10', to: '2026-11-12' } } as const;
-  const preview = await previewRun(stage.context(), { ...OPTIONS, ...early });
-  const requests = 1 + 1 + 13 + 3;
-  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13, requests });
-  expect((await stage.run(early)).report).toMatchObject({ from: '2026-11-10', cells: { planned: 4 * 13 } });
-  // Wholly past the horizon.
-  const past = { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } } as const;
-  expect(await previewRun(stage.context(), { ...OPTIONS, ...past })).toMatchObject({ cells: 0 });
-});
-
-it.for([
-  { kind: 'manual', range: null },
-  { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } },
-  { kind: 'manual', range: null, streams: ['device_counts', 'payload_hours'] },
-  { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-22' } },
-  { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } },
-] as const)('the preview of a first run has what the run reads: %j', async (options) => {
-  const stage = await createStage({ orgs: 1 });
-  const { from, to, cells } = await previewRun(stage.context(), { ...OPTIONS, ...options });
-  const { report } = await stage.run(options);
-  expect([report.from, report.to, report.cells.planned]).toEqual([from, to, cells]);
-});
-
-it('the preview of a first run of a day that is not expected has no cells', async () => {
-  const stage = await createStage({ orgs: 1 });
-  const range = { from: '2026-11-10', to: '2026-11-10' };
-  expect(await previewRun(stage.context(), { ...OPTIONS, kind: 'manual', range })).toMatchObject({ cells: 0 });
 });
 
 // Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
