@@ -68,7 +68,8 @@ export function renderHtmlTable<R extends TableRow>(
     const isLong = values.some((value) => String(value).length > MAX_UNBROKEN_LENGTH);
     const style = [isNumber ? 'n' : '', isLong ? 't' : ''].join('');
     const render = (row: R) => (row[name] == null ? '–' : (cell?.(row) ?? renderValue(row, name)));
-    return { head: renderHead(name, label, isNumber), style, render, sum: totals[name] };
+    const sum = totals[name] == null ? '' : renderValue(totals, name);
+    return { head: renderHead(name, label, isNumber), style, render, sum };
   });
   return html`<div class="scroll${isWide && ' wide'}" role="group" tabindex="0" aria-label="Table"><table>
 <thead><tr>${visibleColumns.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
@@ -76,11 +77,10 @@ export function renderHtmlTable<R extends TableRow>(
     (row) =>
       html`<tr>${visibleColumns.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
   )}</tbody>${
-    visibleColumns.some(({ sum }) => sum !== undefined) &&
-    html`<tfoot><tr>${visibleColumns.map(({ style, sum }, index) => {
-      const text = index === 0 ? (sum ?? 'Total') : typeof sum === 'number' ? showNumber(sum) : '';
-      return html`<td class="${style}">${text}</td>`;
-    })}</tr></tfoot>`
+    visibleColumns.some(({ sum }) => sum !== '') &&
+    html`<tfoot><tr>${visibleColumns.map(
+      ({ style, sum }, index) => html`<td class="${style}">${index === 0 && sum === '' ? 'Total' : sum}</td>`,
+    )}</tr></tfoot>`
   }</table></div>`;
 }
 

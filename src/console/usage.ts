@@ -131,7 +131,8 @@ async function readPlans(db: Kysely<Schema>, instanceIds: readonly string[]) {
 function renderPlans(plans: readonly PlanLimit[]): Html {
   const intro = html`<h2>Usage this month against the limits of each plan</h2>
 <p class="quiet">The plan with the largest share of its organizations over a limit comes first.</p>`;
-  if (plans.length === 0) return html`${intro}<p>No organization has a limit.</p>`;
+  if (plans.length === 0)
+    return html`${intro}<p>No organization has a limit on devices, notebook minutes or payloads.</p>`;
   return html`${intro}${renderHtmlTable(plans, [
     ['plan', 'Plan', renderPlan],
     'limit_name',

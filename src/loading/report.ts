@@ -1,6 +1,7 @@
 import { isRejection, type LosantError } from '../errors.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
+import { showCode } from '../terminal/words.ts';
 import { type CellKey, type CellResult, type CellUpdate, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
 import { ID_PATTERN } from '../usage/organization.ts';
@@ -105,7 +106,7 @@ export class Tally {
     if (!isGap(standing)) this.#gaps.delete(id);
     else if (this.#gaps.size < FAILURES_MAX) this.#gaps.add(id);
     if (standing === 'waived' || (isRead && !isGap(standing))) this.#cellFailures.delete(id);
-    else this.#addFailure(cell, problem ?? { code: standing, detail: `it is ${standing}` });
+    else this.#addFailure(cell, problem ?? { code: standing, detail: `it is ${showCode(standing)}` });
   }
 
   /** Adds the cells of a slice that were not read and stay due, unless they have failed before. */

@@ -63,7 +63,7 @@ test('a month has the reason for which its blockers were accepted', async () => 
 
 test('the total of the differences omits organizations whose month is not closed, as their rows do', async () => {
   const { text } = world.serve({ instanceIds: [INSTANCE, OTHER] });
-  await expect.poll(() => text('/billing/2026-09')).toMatch(/ Foreign 7,200 – – .* Total 101,400 93,700 500 /);
+  await expect.poll(() => text('/billing/2026-09')).toMatch(/ Foreign 7,200 – – .* Total 101,400 93,700 \+500 /);
 });
 
 test('a month has the customers that its statements bill, also after an organization has another one', async () => {
@@ -107,5 +107,5 @@ test('what an adjustment bills now is to be adjusted: also what was never billed
   expect(rows).toMatch(/ Doubled .* Late 7 – \+7 /);
   expect(rows).not.toContain('Office');
   const { text } = world.serve({ instanceIds: [INSTANCE] });
-  await expect.poll(() => text('/billing/2026-09')).toMatch(/ Total 94,207 93,700 507 /);
+  await expect.poll(() => text('/billing/2026-09')).toMatch(/ Total 94,207 93,700 \+507 /);
 });

@@ -223,10 +223,10 @@ test('old totals of a month have their age, and if there are none, the page says
   const failure = ' The totals could not be read: the query took more than 60 s. ';
   expect(await serve().text('/billing/2026-09')).toContain(failure);
   const pages = serve();
-  await expect.poll(() => pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 500 ');
+  await expect.poll(() => pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 +500 ');
   nowMs += 600_000;
   reads = ['real', 'fails'];
-  expect(await pages.text('/billing/2026-09')).toContain(' Total as of 10 min ago 94,200 93,700 500 ');
+  expect(await pages.text('/billing/2026-09')).toContain(' Total as of 10 min ago 94,200 93,700 +500 ');
   nowMs += 60_000;
-  expect(await pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 500 ');
+  expect(await pages.text('/billing/2026-09')).toContain(' Total 94,200 93,700 +500 ');
 });

@@ -1,5 +1,7 @@
 /** How many requests a run sends. */
 import { expect, test } from 'vitest';
+import type { Rates } from '../../src/loading/context.ts';
+import { getInstance } from '../../src/losant/endpoints.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { createStage, type Stage } from './stage.ts';
 
@@ -64,4 +66,16 @@ test('what was not requested because of a long pause stays due, and is read by t
   expect(cells).toBeLessThanOrEqual(4);
   await stage.platform.control('config', { faults: null });
   expect((await stage.run()).report).toMatchObject({ cells: { planned: 16 - report.cells.loaded - cells, failed: 0 } });
+});
+
+test('two instances with the same token send at the lower of their rates', async () => {
+  const stage = await createStage();
+  const rates: Rates = new Map();
+  const { client, instanceId } = stage.context({ rates });
+  stage.context({ rates, requestsPerSecond: 20 });
+  const { signal } = new AbortController();
+  const startMs = performance.now();
+  await Promise.all(Array.from({ length: 5 }, () => getInstance(client, { instanceId, signal })));
+  // Four waits of 50 ms; a timer may fire up to a millisecond early.
+  expect(performance.now() - startMs).toBeGreaterThan(195);
 });

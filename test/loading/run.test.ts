@@ -222,6 +222,26 @@ it('a configured organization that the instance does not know fails the run, eve
   expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
+it('without the scope for the instance, the first list confirms it', async () => {
+  const stage = await createStage();
+  await faults(stage, { kinds: ['forbidden'], actions: ['instance.get'], forever: true });
+  const { report, refusal } = await stage.run();
+  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 16 } });
+  expect(refusal).toBeNull();
+  const { apiUrl } = stage.context();
+  expect(await stage.query('select name, api_url from losant_usage.instances')).toEqual([
+    { name: null, api_url: apiUrl },
+  ]);
+});
+
+it('an organization that is added to the settings is loaded by the next run of the day', async () => {
+  const stage = await createStage({ orgs: 2 });
+  const [first = '', second = ''] = stage.orgIds;
+  await stage.run({}, { selection: [first] });
+  const { report } = await stage.run({}, { selection: [first, second] });
+  expect(report).toMatchObject({ status: 'complete', orgs: 1, cells: { loaded: 4 } });
+});
+
 it('a backfill loads its days and those up to the first run, and force reads stored cells again', async () => {
   const stage = await createStage({ orgs: 1 });
   await stage.run();

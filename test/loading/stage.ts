@@ -7,6 +7,7 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import {
   createInstanceContext,
   type InstanceContext,
+  type Rates,
   type RunEnvironment,
   type RunOptions,
   type RunSetup,
@@ -26,6 +27,8 @@ interface InstanceSettings {
   readonly streams: readonly string[];
   readonly controlTotals: 'block' | 'show';
   readonly timeoutMs: number;
+  readonly requestsPerSecond: number;
+  readonly rates: Rates;
 }
 
 export interface Stage extends Omit<TimedInstallation, 'run'> {
@@ -44,7 +47,7 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
   onTestFinished(() => handle.close());
   const configure = (settings: Partial<InstanceSettings> = {}): [RunEnvironment & RunSetup, InstanceConfig] => {
     const { platform = installation.platform, selection = null, streams = STREAMS } = settings;
-    const { controlTotals = 'block', timeoutMs = 5_000 } = settings;
+    const { controlTotals = 'block', timeoutMs = 5_000, requestsPerSecond = 1_000, rates = new Map() } = settings;
     return [
       {
         config: { policy: POLICY, request: { timeoutMs, attempts: 1 }, controlTotals, notifyAt: EIGHT },
@@ -56,9 +59,9 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
         handle,
         now,
         readNow: () => Promise.resolve(now),
-        rates: new Map(),
+        rates,
       },
-      { ...instanceOf(platform), selection, streams: [...streams], requestsPerSecond: 1_000 },
+      { ...instanceOf(platform), selection, streams: [...streams], requestsPerSecond },
     ];
   };
   const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
