@@ -35,19 +35,20 @@ export async function explainDay(db: Kysely<Schema>, { orgId, day, streams, nowM
         .map(({ stream }) => {
           const isStreamRow = (row: { readonly stream: string }) => row.stream === stream;
           const row = ledger.find(isStreamRow) ?? null;
+          const streamTracks = tracks.filter(isStreamRow);
           return {
             stream,
             /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
             /** The spans of days that are expected, oldest first; `to` is null for one that continues. */
-            tracks: tracks.filter(isStreamRow),
+            tracks: streamTracks,
             numbers: numbers.filter(isStreamRow),
             /** Every change after the first load, oldest first. */
             changes: changes.filter(isStreamRow),
             waivers: waivers.filter(isStreamRow),
             quarantine: quarantine.filter(isStreamRow),
-            advice: getAdvice(row, { ...cell, stream, org, tracks: tracks.filter(isStreamRow) }),
+            advice: getAdvice(row, { ...cell, stream, org, tracks: streamTracks }),
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.

@@ -98,6 +98,7 @@ it('explain shows the response and the run that a number comes from', async () =
     stream: 'device_counts',
     standing: 'stored',
     ledger: { isReported: true, revision: 1, reason: null, runId, runKind: 'manual' },
+    tracks: [{ stream: 'device_counts', from: day, to: null }],
     numbers: quantities.map(([name, value]) => ({ metric: `devices_${name}`, quantity: Number(value) })),
     changes: [],
     quarantine: [],

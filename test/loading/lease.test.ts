@@ -1,11 +1,18 @@
-/** The lease of a run, which other writes and slow transactions must not take from it. */
+/** The lease of a run, which other writes and slow transactions must not take from it, and the record of the run. */
+import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { acquireLease } from '../../src/ledger/lease.ts';
+import type { RunOptions } from '../../src/loading/context.ts';
 import type { RunOutcome } from '../../src/loading/report.ts';
+import { Session, toNewRun } from '../../src/loading/session.ts';
 import { NOW } from '../simulator/platform.ts';
 import { asWriter, openAs } from '../support/databases.ts';
 import { fakeTimers, until } from '../support/wait.ts';
 import { createStage } from './stage.ts';
+
+const SCHEDULED = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
 
 // Guarantee (Runs): A run keeps its lease until it ends.
 it('a lease is renewed after a quarter of its duration, even while all other connections are busy', async () => {
@@ -84,4 +91,46 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
   expect((await running)?.report).toMatchObject({ status: 'complete', rows: { updated: 4 } });
   const runs = await stage.query('select status from losant_usage.runs');
   expect(runs.map(({ status }) => status)).toEqual(['complete', 'complete']);
+});
+
+it('a run survives renewals that fail, until its lease has expired', async () => {
+  const stage = await createStage({ orgs: 1 });
+  await stage.run();
+  const unreachable = await openAs('writer', stage.store.url);
+  await unreachable.close();
+  let handle = unreachable;
+  let nowMs = stage.now();
+  const context = {
+    ...stage.context(),
+    now: () => nowMs,
+    get handle() {
+      return handle;
+    },
+  };
+  const { db, instanceId } = context;
+  const options = { ...SCHEDULED, runId: randomUUID(), signal: new AbortController().signal };
+  const lease = await acquireLease(db, { instanceId, runId: options.runId, host: 'host' });
+  const session = new Session(context, options, lease);
+  const renewAfter = async (seconds: number, by: DatabaseHandle) => {
+    handle = by;
+    nowMs += seconds * 1_000;
+    await session.renew();
+    return session.signal.aborted;
+  };
+  expect(await renewAfter(59, unreachable)).toBe(false);
+  expect(await renewAfter(1, stage.handle)).toBe(false);
+  expect(await renewAfter(59, unreachable)).toBe(false);
+  expect(await renewAfter(1, unreachable)).toBe(true);
+});
+
+it.each<[boolean, Partial<RunOptions>]>([
+  [true, {}],
+  [true, { kind: 'manual' }],
+  [false, { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } }],
+  [false, { kind: 'backfill' }],
+  [false, { orgIds: ['a'.repeat(24)] }],
+  [false, { streams: ['device_counts'] }],
+])('whether a run reads all that is due is recorded: %j for %j', (isFull, changes) => {
+  const options = { ...SCHEDULED, runId: '', signal: new AbortController().signal, ...changes };
+  expect(toNewRun({ host: 'host', version: '1' }, 'i', options)).toMatchObject({ is_full: isFull });
 });

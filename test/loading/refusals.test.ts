@@ -1,0 +1,40 @@
+/** When a run no longer requests a stream, because Losant rejects it. */
+import { expect, test } from 'vitest';
+import { LosantError } from '../../src/errors.ts';
+import { Refusals } from '../../src/loading/refusals.ts';
+
+type Outcome = 'ok' | 'forbidden' | 'unauthorized';
+
+/** Returns the refusals of a run after so many organizations have responded to a stream like this, one by one. */
+function record(outcomes: readonly Outcome[], orgCount: number): Refusals {
+  const refusals = new Refusals();
+  for (const [at, outcome] of outcomes.entries()) {
+    const details = { hint: '', action: '', status: null, body: null };
+    const error = outcome === 'ok' ? null : new LosantError(outcome, outcome, details);
+    refusals.record({ stream: 'device_counts', orgId: `org ${at}` }, error, orgCount);
+  }
+  return refusals;
+}
+
+// Guarantee (Runs): A missing scope only stops its stream, and an organization that rejects a stream only its own
+// cells.
+test.each<[string, readonly Outcome[], number, boolean]>([
+  ['one of ten organizations', ['forbidden'], 10, false],
+  ['two of ten', ['forbidden', 'forbidden'], 10, false],
+  ['three of ten', ['forbidden', 'forbidden', 'forbidden'], 10, true],
+  ['three of ten, after another one', ['ok', 'forbidden', 'forbidden', 'forbidden'], 10, false],
+  ['both of two', ['forbidden', 'forbidden'], 2, true],
+  ['one of one', ['forbidden'], 1, true],
+])('the rejection of a stream by %s stops it or not', (_, outcomes, orgCount, isStopped) => {
+  const refusals = record(outcomes, orgCount);
+  expect(refusals.worst?.kind).toBe('forbidden');
+  expect(refusals.refusedStreams).toEqual(isStopped ? ['device_counts'] : []);
+  expect(refusals.forStream('device_counts')?.kind).toBe(isStopped ? 'forbidden' : undefined);
+  expect(refusals.forStream('payload_totals')).toBeUndefined();
+});
+
+test('the rejection of the token stops every stream, whatever was rejected before', () => {
+  const refusals = record(['ok', 'forbidden', 'unauthorized'], 10);
+  expect(refusals.isTokenRefused).toBe(true);
+  expect(refusals.forStream('payload_totals')?.kind).toBe('unauthorized');
+});
