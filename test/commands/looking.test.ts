@@ -197,6 +197,22 @@ it('explain promises a read of today only for what is tracked', async () => {
   expect(stdout).toContain(NEVER_TRACKED);
 });
 
+it('explain offers no backfill of what can no longer be read', async () => {
+  const outside = `  outside the tracked days: since ${earlier}; no longer readable\n`;
+  const setDeletion = (deleted: string) =>
+    write(`update losant_usage.organizations set deleted_on = ${deleted} where org_id = '${orgId}'`);
+  const explainDay = (ago: number) =>
+    look('explain', '--org', orgId, '--day', daysAgo(ago), '--stream', 'device_counts');
+  const pastHorizon = await explainDay(100);
+  await setDeletion(`'${day}'`);
+  const deleted = await explainDay(20);
+  await setDeletion('null');
+  for (const { stdout } of [pastHorizon, deleted]) {
+    expect(stdout).toContain(outside);
+    expect(stdout).not.toContain('losant-usage backfill');
+  }
+});
+
 it('explain offers no backfill of a day before the organization was created', async () => {
   const creation = `select created_on::text as day from losant_usage.organizations where org_id = '${orgId}'`;
   const [org] = await installation.store.query(creation);
