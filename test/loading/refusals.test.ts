@@ -3,15 +3,19 @@ import { expect, test } from 'vitest';
 import { LosantError } from '../../src/errors.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 
-type Outcome = 'ok' | 'forbidden' | 'unauthorized';
+const DAY = '2026-11-23';
+type Outcome = 'ok' | 'forbidden' | 'unauthorized' | 'timeout';
+
+function toError(outcome: Outcome): LosantError | null {
+  const details = { hint: '', action: '', status: null, body: null };
+  return outcome === 'ok' ? null : new LosantError(outcome, outcome, details);
+}
 
 /** Returns the refusals of a run after so many organizations have responded to a stream like this, one by one. */
 function record(outcomes: readonly Outcome[], orgCount: number): Refusals {
   const refusals = new Refusals();
   for (const [at, outcome] of outcomes.entries()) {
-    const details = { hint: '', action: '', status: null, body: null };
-    const error = outcome === 'ok' ? null : new LosantError(outcome, outcome, details);
-    refusals.record({ stream: 'device_counts', orgId: `org ${at}` }, error, orgCount);
+    refusals.record({ stream: 'device_counts', orgId: `org ${at}` }, toError(outcome), orgCount);
   }
   return refusals;
 }
@@ -37,4 +41,15 @@ test('the rejection of the token stops every stream, whatever was rejected befor
   const refusals = record(['ok', 'forbidden', 'unauthorized'], 10);
   expect(refusals.isTokenRefused).toBe(true);
   expect(refusals.forStream('payload_totals')?.kind).toBe('unauthorized');
+});
+
+test.each<[Outcome, readonly Outcome[], boolean]>([
+  ['unauthorized', ['ok'], true],
+  ['forbidden', ['forbidden'], true],
+  ['forbidden', ['forbidden', 'ok'], false],
+  ['timeout', ['timeout'], false],
+  ['ok', ['ok'], false],
+])('%s after %j says nothing of an organization: %j', (outcome, outcomes, isGlobal) => {
+  const slice = { orgId: 'a', stream: 'device_counts', range: { from: DAY, to: DAY }, days: [DAY] };
+  expect(record(outcomes, 10).isGlobal({ slice, error: toError(outcome) })).toBe(isGlobal);
 });
