@@ -130,6 +130,7 @@ describe('Gate', () => {
     await done[0];
     gate.rate.pauseFor(300);
     gate.rate.pauseFor(1);
+    expect(gate.rate.pauseLeftMs).toBe(300);
     const waitMs = gate.run(async (ms) => ms, REQUEST);
     await finishAll(done);
     expect(starts).toEqual([0, 300, 350]);

@@ -85,7 +85,8 @@ describe('an instance in the environment', () => {
     ['STATEMENT_KEY_FILE', '/etc/statement.key', { statementKeyFile: '/etc/statement.key' }],
     ['READ_AT_HOURS', '100,0,24', { policy: { readAtHours: [0, 24, 100], finalAfterHours: 72, horizonDays: 90 } }],
     ['FINAL_AFTER_HOURS', '48', { policy: { finalAfterHours: 48 } }],
-    ['HORIZON_DAYS', '40', { policy: { horizonDays: 40 } }],
+    // The fewest that the last checkpoint allows.
+    ['HORIZON_DAYS', '31', { policy: { horizonDays: 31 } }],
     ['REQUEST_TIMEOUT_MS', '5000', { request: { timeoutMs: 5000, attempts: 5 } }],
     ['REQUEST_ATTEMPTS', '3', { request: { timeoutMs: 30_000, attempts: 3 } }],
     ['HTTP_HOST', '::1', { http: { host: '::1', port: 9464, token: null } }],
