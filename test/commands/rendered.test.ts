@@ -7,6 +7,7 @@ import { LosantError } from '../../src/errors.ts';
 import { findNextCommand, type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 import type { Comparison } from '../../src/queries/reconciliation.ts';
+import { cell } from '../usage/cells.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
 const instanceId = '575ec8687ae143cd83dc4a97';
@@ -102,6 +103,13 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
 ])('a run after which %s names the command that shows it', (_, hasGaps, failures, command) => {
   const report = { failures: failures.map(failureOf) };
   expect(findNextCommand({ report, tally: { hasGaps } })).toBe(command);
+});
+
+test('a cell that is left in doubt is a failure, in words', () => {
+  const tally = createTally();
+  const doubtful = cell('in_doubt');
+  tally.addCell({ previous: doubtful, cell: doubtful, result: 'unchanged', differences: null, problem: null });
+  expect(tally.groupFailures()).toMatchObject([{ code: 'in_doubt', message: 'it is in doubt', cells: 1 }]);
 });
 
 test('days past the horizon are no cells, and the run says all of them by itself', () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -143,6 +143,8 @@ test('a database password is read from its file for the next connection, without
   const worker = await startIdle({ ...others, DATABASE_URL_FILE: file });
 
   await asAdministrator(`alter role ${role} password 'second'`);
+  // While there is no file, the last password is used, which is rejected.
+  rmSync(file);
   await asAdministrator(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
   await until('the login is rejected', async () => (await worker.get('/readyz')).text.includes('rejects this login'));
   writeUrl('second');
