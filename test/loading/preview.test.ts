@@ -1,7 +1,8 @@
 /** The preview of a run, which has what the run then reads. */
 import { expect, it } from 'vitest';
+import type { RunOptions } from '../../src/loading/context.ts';
 import { previewRun } from '../../src/loading/preview.ts';
-import { createStage, type Stage } from './stage.ts';
+import { createStage } from './stage.ts';
 
 const LATEST = { from: '2026-11-23', to: '2026-11-23' };
 const OPTIONS = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
@@ -53,29 +54,33 @@ it('names what was never tracked', async () => {
   expect(untracked).toEqual([{ orgId: unknownId, stream: 'device_counts' }]);
 });
 
-/** Two days after the first run, device counts of one organization have failed, and those of the others are due. */
-async function createLaterStage(): Promise<Stage> {
+type LaterRun = Pick<RunOptions, 'kind'> & Partial<RunOptions> & { readonly orgs?: readonly number[] };
+
+/** In this order, each has something to read. */
+const LATER_RUNS: readonly LaterRun[] = [
+  { kind: 'manual', orgs: [1, 2], streams: ['device_counts', 'payload_totals'] },
+  { kind: 'manual', range: LATEST, streams: ['payload_sources'] },
+  { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-21' }, orgs: [0, 2], streams: ['notebook_minutes'] },
+  { kind: 'manual' },
+  { kind: 'backfill', range: { from: '2026-11-22', to: '2026-11-24' }, force: true },
+];
+
+it('the preview of a later run has what the run reads', async () => {
   const stage = await createStage({ orgs: 3 });
   await stage.run();
   await stage.moveTo('2026-11-25T12:00:00.000Z');
+  // Those of one organization have failed; those of the others are due.
   const faults = { kinds: ['too_large'], actions: ['deviceCounts'], forever: true };
   await stage.platform.control('config', { faults });
   await stage.run({ orgIds: stage.orgIds.slice(0, 1) });
   await stage.platform.control('config', { faults: null });
-  return stage;
-}
-
-it.for([
-  { kind: 'manual', range: null },
-  { kind: 'manual', range: null, orgs: [1, 2], streams: ['device_counts', 'payload_totals'] },
-  { kind: 'manual', range: LATEST, streams: ['payload_sources'] },
-  { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-21' }, orgs: [0, 2], streams: ['notebook_minutes'] },
-  { kind: 'backfill', range: { from: '2026-11-22', to: '2026-11-24' }, force: true },
-] as const)('the preview of a later run has what the run reads: %j', async ({ orgs, ...options }) => {
-  const stage = await createLaterStage();
-  const requested = { ...options, orgIds: orgs?.map((at) => stage.orgIds[at] as string) ?? null };
-  const { from, to, cells } = await previewRun(stage.context(), { ...OPTIONS, ...requested });
-  const { report } = await stage.run(requested);
-  expect([report.from, report.to, report.cells.planned]).toEqual([from, to, cells]);
-  expect(cells).toBeGreaterThan(0);
+  for (const { orgs, ...changes } of LATER_RUNS) {
+    const orgIds = orgs?.map((at) => stage.orgIds[at] as string) ?? null;
+    const options = { ...OPTIONS, range: null, ...changes, orgIds };
+    const { from, to, cells } = await previewRun(stage.context(), options);
+    const { report } = await stage.run(options);
+    const read = { from: report.from, to: report.to, cells: report.cells.planned };
+    expect({ ...changes, read }).toEqual({ ...changes, read: { from, to, cells } });
+    expect(cells).toBeGreaterThan(0);
+  }
 });
