@@ -28,9 +28,9 @@ it.for([
   { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } },
 ] as const)('the preview of a first run has what the run reads: %j', async (options) => {
   const stage = await createStage({ orgs: 1 });
-  const { from, to, cells } = await previewRun(stage.context(), { ...OPTIONS, ...options });
+  const { from, to, orgs, cells } = await previewRun(stage.context(), { ...OPTIONS, ...options });
   const { report } = await stage.run(options);
-  expect([report.from, report.to, report.cells.planned]).toEqual([from, to, cells]);
+  expect([report.from, report.to, report.orgs, report.cells.planned]).toEqual([from, to, orgs, cells]);
 });
 
 it('the preview of a first run has configured organizations only', async () => {
@@ -77,10 +77,10 @@ it('the preview of a later run has what the run reads', async () => {
   for (const { orgs, ...changes } of LATER_RUNS) {
     const orgIds = orgs?.map((at) => stage.orgIds[at] as string) ?? null;
     const options = { ...OPTIONS, range: null, ...changes, orgIds };
-    const { from, to, cells } = await previewRun(stage.context(), options);
+    const { from, to, orgs: count, cells } = await previewRun(stage.context(), options);
     const { report } = await stage.run(options);
-    const read = { from: report.from, to: report.to, cells: report.cells.planned };
-    expect({ ...changes, read }).toEqual({ ...changes, read: { from, to, cells } });
+    const read = { from: report.from, to: report.to, orgs: report.orgs, cells: report.cells.planned };
+    expect({ ...changes, read }).toEqual({ ...changes, read: { from, to, orgs: count, cells } });
     expect(cells).toBeGreaterThan(0);
   }
 });
