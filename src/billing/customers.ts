@@ -81,37 +81,38 @@ export class SealedMonth implements Disposable {
     for (const statement of statements) {
       const source = { db, statement, manifest: await readManifest(db, statement), signal };
       const orgIds = new Set<string>();
-      await month.#import(source, 'lines', ([customerId = '', orgId = '']) => {
+      await month.#import(source, 'lines', (customerId, orgId) => {
         const isCustomer =
           customerId === (customer?.customerId ?? '') && (customerId !== '' || orgId === customer?.orgId);
         if (customer === null || isCustomer) orgIds.add(orgId);
         return customer === null || isCustomer;
       });
-      await month.#import(source, 'days', ([orgId = '']) => orgIds.has(orgId));
+      await month.#import(source, 'days', (orgId) => orgIds.has(orgId));
       // The standing of a day is that of the worst of its streams, so only these days need their cells.
       const days = month.#file.prepare(`select org_id || ' ' || usage_date as key from days
         where number = ? and not ${IS_SETTLED}`);
       const keys = new Set(days.all(statement.number).map(({ key }) => key));
-      if (keys.size > 0) await month.#import(source, 'cells', ([orgId = '', day = '']) => keys.has(`${orgId} ${day}`));
+      if (keys.size > 0) await month.#import(source, 'cells', (orgId, day) => keys.has(`${orgId} ${day}`));
     }
     stack.move();
     return month;
   }
 
   /**
-   * Imports the rows of a file that `isSelected` takes; it gets their values in the order of the columns. Throws
-   * SealError if the file was changed.
+   * Imports the rows of a file that `isSelected` takes by the values of their first two columns. Throws SealError if
+   * the file was changed.
    */
   async #import(
     source: Source,
     table: keyof typeof COLUMNS,
-    isSelected: (values: readonly string[]) => boolean,
+    isSelected: (first: string, second: string) => boolean,
   ): Promise<void> {
     const { db, statement, manifest, signal } = source;
     const name = `${table}.csv`;
     const marks = ['?', ...COLUMNS[table].map(() => '?')];
     const insert = this.#file.prepare(`insert into ${table} values (${marks.join()})`);
     let indexes: number[] | null = null;
+    const valueAt = (record: string[], index = -1) => restoreCsvText(record[index] ?? '');
     try {
       const bytes = checkBytes(manifest, name, readStoredFile(db, statement.statementId, name));
       for await (const records of readRecords(bytes)) {
@@ -119,8 +120,8 @@ export class SealedMonth implements Disposable {
         const head: string[] = indexes === null ? (records.shift() ?? []) : [];
         indexes ??= COLUMNS[table].map((column) => head.indexOf(column));
         for (const record of records) {
-          const values = indexes.map((index) => restoreCsvText(record[index] ?? ''));
-          if (isSelected(values)) insert.run(statement.number, ...values);
+          if (!isSelected(valueAt(record, indexes[0]), valueAt(record, indexes[1]))) continue;
+          insert.run(statement.number, ...indexes.map((index) => valueAt(record, index)));
         }
       }
     } catch (error) {

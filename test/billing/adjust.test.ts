@@ -114,6 +114,30 @@ describe('an adjustment', () => {
   });
 });
 
+test('the organizations of a customer are named once for all that have the same name, referral ID and plan', async () => {
+  const month = takeMonth();
+  const orgIds = [await orgIn(month, { customerId: 'C-1' }), await orgIn(month, { customerId: 'C-1' })];
+  await books.asProgram(sql`update losant_usage.organization_history set referral_id = 'R-1', plan_id = 'basic'
+    where org_id = any (${orgIds})`);
+  await books.close(month);
+  const names = sql`select org_name, referral_id, plan_id, orgs, quantity from losant_usage.customer_statements
+    where month = ${`${month}-01`}::date and metric = 'devices_created'`;
+  expect(await books.list(names)).toEqual(['Acme R-1 basic 2 24']);
+});
+
+test('a number that changed between the closings of two instances is adjusted', async () => {
+  const month = takeMonth();
+  const orgId = await orgIn(month);
+  await orgIn(month, { instanceId: OTHER_INSTANCE });
+  const waitAnHour = () => books.setTime(new Date(books.nowMs + 3_600_000).toISOString());
+  await books.close(month);
+  await waitAnHour();
+  await createdTo(orgId, `${month}-11`, 4, 14);
+  await waitAnHour();
+  await books.close(month, { instanceId: OTHER_INSTANCE });
+  expect(await adjustmentsOf(month)).toEqual([`${orgId} devices_created 12 22 10 restated`]);
+});
+
 describe('the days that explain an adjustment', () => {
   test('are those that were not stored or not settled before, and those that were waived', async () => {
     const month = takeMonth();

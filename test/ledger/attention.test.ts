@@ -10,7 +10,7 @@ import { asProgram } from '../support/by-hand.ts';
 import { asOwner, openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { COMPUTE_SUMS, INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
-import { addPayloadOrg, type PayloadOrg } from './payload-orgs.ts';
+import { addPayloadOrg, FINISH_CELLS, type PayloadOrg } from './payload-orgs.ts';
 
 /** A Tuesday. */
 const TODAY = '2026-11-24';
@@ -62,17 +62,19 @@ test('missing cells are named with their streams and first day once they are lat
   ]);
 });
 
+const omit = async (orgId: string, ...days: readonly string[]) => {
+  await ledger.load(
+    days.map((day) => ({ orgId, stream: 'payload_totals', day, verdict: { kind: 'omitted' } as const })),
+  );
+  await ledger.asProgram(COMPUTE_SUMS);
+};
+
 test('a cell, and its month, need attention once it has been in doubt for a day, and not before another day', async () => {
   const orgId = await addOrg({ name: 'Doubtful' });
-  const key = (day: string) => ({ orgId, stream: 'payload_totals', day });
-  const omit = async (...days: readonly string[]) => {
-    await ledger.load(days.map((day) => ({ ...key(day), verdict: { kind: 'omitted' } as const })));
-    await ledger.asProgram(COMPUTE_SUMS);
-  };
   const items = () => itemsOf('in_doubt', 'month_ready', 'month_blocked');
-  await omit('2026-10-30', '2026-11-20');
+  await omit(orgId, '2026-10-30', '2026-11-20');
   await ledger.setTime('2026-11-25T11:00:00.000Z');
-  await omit('2026-11-20');
+  await omit(orgId, '2026-11-20');
   await refresh('2026-11-25');
   expect(await items()).toEqual([]);
   await ledger.setTime('2026-11-25T12:01:00.000Z');
@@ -80,10 +82,28 @@ test('a cell, and its month, need attention once it has been in doubt for a day,
   const month = 'month_blocked October 2026 (0 of 1 ready; Doubtful: 30 Oct in doubt; 310 billable payloads on hold) 1';
   expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 2', month]);
   const columns = { payload_billable_count: 10, payload_all_count: 10, payload_all_bytes: 10 };
-  await ledger.load([{ ...key('2026-11-20'), verdict: { kind: 'reported', numbers: columns, omitted: [] } }]);
-  await omit('2026-11-20');
+  await ledger.load([
+    {
+      orgId,
+      stream: 'payload_totals',
+      day: '2026-11-20',
+      verdict: { kind: 'reported', numbers: columns, omitted: [] },
+    },
+  ]);
+  await omit(orgId, '2026-11-20');
   await refresh('2026-11-25');
   expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 1', month]);
+});
+
+test('a month does not need attention for a doubt of a day in another month', async () => {
+  const orgId = await addOrg({ name: 'Doubtful' });
+  await omit(orgId, '2026-11-20');
+  await ledger.setTime('2026-11-25T12:00:00.000Z');
+  await omit(orgId, '2026-10-30');
+  await ledger.setTime('2026-11-25T12:01:00.000Z');
+  await refresh('2026-11-25');
+  const items = await itemsOf('in_doubt', 'month_ready', 'month_blocked');
+  expect(items).toEqual(['in_doubt Doubtful (payload_totals since 2026-11-20) 1']);
 });
 
 test('a settled sum that differs is named and counted until differences block nothing or its month is closed', async () => {
@@ -116,6 +136,22 @@ test('a settled sum that differs is named and counted until differences block no
   await expectDifferences(0);
 });
 
+test('the organizations of a month are those with a track in it, each once', async () => {
+  const formerId = await addPayloadOrg(ledger, '2026-09-01', { name: 'Former', createdOn: '2026-08-01' });
+  const orgId = await addOrg({ name: 'Calm' });
+  await ledger.expectDays({ from: '2026-10-01', to: '2026-11-23' }, ['notebook_minutes'], orgId);
+  await ledger.asProgram(
+    sql`update losant_usage.tracks set last_day = case when org_id = ${formerId} then date '2026-08-31' end`,
+    FINISH_CELLS,
+    COMPUTE_SUMS,
+  );
+  await refresh();
+  expect(await itemsOf('month_ready', 'month_blocked')).toEqual([
+    'month_ready August 2026 (1 of 1 ready) -',
+    'month_ready October 2026 (1 of 1 ready) -',
+  ]);
+});
+
 test('every limit of an organization counts, and one of 0 is exceeded by 1', async () => {
   // 230 payloads so far, and 10 more on each day.
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });
@@ -145,6 +181,8 @@ test('organizations that changed much, are silent, new or deleted are named once
   await addOrg({ name: 'Newer than the comparison', createdOn: '2026-10-20' });
   const leaverId = await addOrg({ name: 'Leaver' });
   await ledger.setOrg(leaverId, sql`deleted_on = '2026-11-20'`);
+  const briefId = await addOrg({ name: 'Brief', createdOn: '2026-11-18' });
+  await ledger.setOrg(briefId, sql`deleted_on = '2026-11-22'`);
   await refresh();
   expect(await itemsOf()).toEqual([
     'large_change Exploded (+999,999,999,900%) 229999999977',
@@ -152,6 +190,7 @@ test('organizations that changed much, are silent, new or deleted are named once
     'large_change Started (from 0) 368',
     'silent Silent (since 2026-11-04) -',
     'new Newcomer (2026-11-18) -',
+    'deleted Brief (2026-11-22) -',
     'deleted Leaver (2026-11-20) -',
   ]);
 });
@@ -187,6 +226,21 @@ test('an instance of which nothing of yesterday was read is named with the last 
   await addOrg({ name: 'Calm', createdOn: '2026-11-23' });
   await refresh();
   expect(await itemsOf('not_read')).toEqual([]);
+});
+
+test('without an error, an instance is named once yesterday is late, unless nothing of it is expected', async () => {
+  const newOrg = await ledger.createOrg({ createdOn: TODAY });
+  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+    values (${newOrg}, 'payload_totals', ${TODAY}, ${TODAY})`);
+  await refresh();
+  expect(await itemsOf('not_read')).toEqual([]);
+  await addOrg(lacking('Kestrel', '2026-11-23'));
+  await ledger.setTime(`${TODAY}T05:59:00.000Z`);
+  await refresh();
+  expect(await itemsOf('not_read')).toEqual([]);
+  await ledger.setTime(`${TODAY}T06:00:00.000Z`);
+  await refresh();
+  expect(await itemsOf('not_read')).toEqual(['not_read 2026-11-23 -']);
 });
 
 test.each([

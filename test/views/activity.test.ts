@@ -135,6 +135,14 @@ describe('organization_activity', () => {
     }
   });
 
+  test('on the first of a month, the month to date is the one that ended', async () => {
+    await ledger.setTime('2026-11-01T12:00:00.000Z');
+    const orgId = await addOrg({ 25: 7, 27: 7, 55: 1_000 });
+    const month = sql`select month, payload_billable_count, days_not_stored from losant_usage.organization_activity
+      where org_id = ${orgId}`;
+    expect(await ledger.list(month)).toEqual(['2026-10-01 14 28']);
+  });
+
   test('devices are those of the last three days', async () => {
     const orgId = await addOrg({ 1: 5, 2: 5, 3: 5, 4: 5 });
     const devices = sql`select devices_total from losant_usage.organization_activity where org_id = ${orgId}`;
@@ -191,6 +199,14 @@ describe('usage_vs_limits', () => {
     ]);
   });
 
+  test('on the last day of a month only that day is ahead, and on the first of the next none is', async () => {
+    const orgId = await addOrg({ 1: 100, 2: null, 3: 100, 4: 100 });
+    await ledger.setTime('2026-11-30T12:00:00.000Z');
+    expect(await limitsOf(orgId, { payload: 450 })).toEqual(['payload 300 500 2026-11-30 false']);
+    await ledger.setTime('2026-12-01T12:00:00.000Z');
+    expect(await limitsOf(orgId, { payload: 450 })).toEqual(['payload 300 400 - false']);
+  });
+
   test('a month of which nothing is stored yet has a forecast, but a level has none', async () => {
     const orgId = await addOrg({ 23: null, 24: 100, 25: 100, 26: 100 }, '2026-10-29');
     await ledger.setTime('2026-11-02T12:00:00.000Z');
@@ -202,13 +218,13 @@ describe('usage_vs_limits', () => {
 
   test('its days are those on which its number is stored, or every number if its stream is not loaded', async () => {
     const limits = { device: 9, notebookMinutesPerMonth: 9, payload: 9, seats: 9 };
-    const orgId = await addOrg({ 1: 100, 2: null, 3: 100 });
+    const orgId = await addOrg({ 1: 100, 2: null, 3: 100, 4: 100 });
     await ledger.setOrg(orgId, sql`limits = ${JSON.stringify(limits)}::text::jsonb`);
     await ledger.asProgram(sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1,
       notebook_canceled = 0, notebook_errored = 0, notebook_timeout = 0, is_stored = usage_date = '2026-11-21'`);
-    const days = sql`select limit_name, days_expected, days_stored from losant_usage.usage_vs_limits
-      where org_id = ${orgId} order by limit_name`;
-    const expected = ['device 3 1', 'notebookMinutesPerMonth 3 3', 'payload 3 2', 'seats 3 1'];
+    const days = sql`select limit_name, days_in_month, days_expected, days_stored
+      from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`;
+    const expected = ['device 30 4 1', 'notebookMinutesPerMonth 30 4 4', 'payload 30 4 3', 'seats 30 4 1'];
     expect(await ledger.list(days)).toEqual(expected);
   });
 
@@ -229,6 +245,8 @@ describe('usage_vs_limits', () => {
       devices_deleted = 0`);
     const overDevices = ['device 1 1 - true', 'payload 300 1000 2026-11-25 false'];
     expect(await limitsOf(orgId, { payload: 400, device: 0 })).toEqual(overDevices);
+    const reached = ['device 1 1 - false', 'payload 300 1000 2026-11-24 false'];
+    expect(await limitsOf(orgId, { payload: 300, device: 1 })).toEqual(reached);
     const overPayloads = ['device 1 1 - false', 'payload 300 1000 - true'];
     expect(await limitsOf(orgId, { payload: 299, device: 1 })).toEqual(overPayloads);
   });

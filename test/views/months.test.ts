@@ -133,6 +133,35 @@ test('orgs_blocked counts organizations that somebody has to look at', async () 
   expect(await orgsBlocked()).toEqual(['0']);
   await loseLastDay();
   expect(await orgsBlocked()).toEqual(['1']);
+  const otherId = '5d00000000000000000000ff';
+  await ledger.asProgram(
+    sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+      values (${otherId}, ${INSTANCE}, 'Other', ${FIRST}, now(), now())`,
+    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+      values (${otherId}, 'device_counts', ${FIRST}, ${FIRST}, ${LAST})`,
+  );
+  expect(await orgsBlocked()).toEqual(['2']);
+  // Each cause once.
+  expect(await months()).toEqual(['blocked missing,not_reconciled']);
+});
+
+test('the days of a month that were not tracked are those of each stream, which is named once', async () => {
+  await set('organizations', "created_on = '2026-10-01'");
+  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+    values (${orgId}, 'notebook_minutes', '2026-10-01', '2026-10-05', '2026-10-04'),
+      (${orgId}, 'notebook_minutes', '2026-10-08', '2026-10-11', '2026-10-10')`);
+  const blockers = sql`select first_day, last_day, streams from losant_usage.month_blockers
+    where cause = 'not_fully_tracked'`;
+  expect(await ledger.list(blockers)).toEqual(['2026-10-01 2026-10-31 ["device_counts","notebook_minutes"]']);
+});
+
+test('days that are not reconciled have each stream and result once', async () => {
+  await compareWith(18)();
+  await ledger.asProgram(sql`update losant_usage.instance_totals set quantity = 18
+    where usage_date = ${FIRST} and metric = 'devices_total'`);
+  const blockers = sql`select first_day, last_day, days, streams, detail from losant_usage.month_blockers
+    where cause = 'not_reconciled'`;
+  expect(await ledger.list(blockers)).toEqual(['2026-10-30 2026-10-31 2 ["device_counts"] differs']);
 });
 
 const waiveLastDay = () => setLastDay("standing = 'waived', reason = 'waived'");
@@ -212,6 +241,15 @@ describe('a remedy', () => {
     expect(acceptance).toEqual(CLOSE);
     await ledger.setTime('2027-02-05T12:00:00.000Z');
     expect(await remedy()).toEqual(['these days can no longer be read', ...CLOSE]);
+  });
+
+  test('compares a total that is still to be read, and accepts nothing', async () => {
+    await compareWith(null)();
+    expect(await remedy()).toEqual([
+      'runs compare these days again once a day; to do so now:',
+      'losant-usage backfill --force --instance ME --from 2026-10-31 --to 2026-10-31 --stream device_counts',
+      'losant-usage reconcile --from 2026-10-31 --to 2026-10-31',
+    ]);
   });
 
   test('reads both streams of a comparison again, and accepts a difference that stays', async () => {

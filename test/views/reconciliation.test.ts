@@ -48,9 +48,11 @@ const change = async (...statements: RawBuilder<unknown>[]) => {
   await ledger.asProgram(...statements, INVALIDATE_SUMS, COMPUTE_SUMS);
 };
 
-const addOrg = (createdOn: string | null, deletedOn: string | null) =>
+const addOrg = (createdOn: string | null, deletedOn: string | null, lastSeenAt: string | null = null) =>
   change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, deleted_on, first_seen_at,
-    last_seen_at) values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${deletedOn}, now(), now())`);
+      last_seen_at)
+    values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${deletedOn}, now(),
+      coalesce(${lastSeenAt}::timestamptz, now()))`);
 const setStanding = (standing: string, where: RawBuilder<unknown>) =>
   change(sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where ${where}`);
 
@@ -110,6 +112,7 @@ const CASES: readonly Case[] = [
   ],
   ['differs -', 'a total read on the last day with it', deleteOn('2026-10-26', '2026-10-25 00:15Z'), totalOfThatDay],
   ['differs -', 'a total before a deletion of its day', deleteOn('2026-10-25', '2026-10-25 12:00Z'), totalWithoutIt],
+  ['differs -', 'a deletion before the day', () => addOrg(null, '2026-10-19', '2026-10-18'), () => setTotal(21)],
   ['not_compared selection', 'a selection of organizations', noTotal, selectOrgs],
   ['differs -', 'a final total read before organizations were selected', () => setTotal(21), selectOrgs],
   ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],

@@ -106,10 +106,31 @@ test.each<[what: string, changes: string, deletedOn: string | null, expected: st
      select '5d00000000000000000000ee', '${id}', 'New', ${deletedOn ?? 'null'}, now(), now()
      where ${deletedOn !== null}`,
   ];
-  const row = `select concat_ws(' ', count(*),
-      bool_and(first_attempt_at is not null and last_error = 'HTTP 502' and gaps + final = 0)) as line
+  const row = `select concat_ws(' ', count(*), bool_and(first_attempt_at is not null and last_error = 'HTTP 502'
+        and orgs + orgs_complete + orgs_with_gaps + gaps + gaps_expiring + final + waived + stored + waiting
+          + unavailable + in_doubt + missing + yesterday_expected + yesterday_waiting + yesterday_unavailable
+          + yesterday_in_doubt + yesterday_missing + failing + quarantined = 0)) as line
     from losant_usage.health where instance_id = '${id}' and stream is null`;
   expect(await rowsAfter(statements, row)).toEqual([{ line: expected }]);
+});
+
+test('an organization of which a cell is waiting is not complete, and has no gap', async () => {
+  const orgs = `select orgs, orgs_complete, orgs_with_gaps from losant_usage.freshness
+    where instance_id like '%01' and stream = 'notebook_minutes'`;
+  const setWaiting = `update losant_usage.coverage set standing = 'waiting', is_stored = false, is_reported = false,
+      reason = 'never_read'
+    where org_id = '${ORGS.whole}' and stream = 'notebook_minutes' and usage_date = '2026-11-23'`;
+  expect(await rowsAfter([], orgs)).toEqual([{ orgs: 1, orgs_complete: 1, orgs_with_gaps: 0 }]);
+  expect(await rowsAfter([setWaiting], orgs)).toEqual([{ orgs: 1, orgs_complete: 0, orgs_with_gaps: 0 }]);
+});
+
+test('health counts the final cells of a stream of which every cell is final', async () => {
+  const finish = `update losant_usage.coverage set standing = 'final', finalized_at = now(), next_read_at = null
+    where stream = 'notebook_minutes'`;
+  const cells = `select orgs_complete, final, stored, complete_to::text from losant_usage.health
+    where instance_id like '%01' and stream = 'notebook_minutes'`;
+  const finished = { orgs_complete: 1, final: 65, stored: 0, complete_to: '2026-11-23' };
+  expect(await rowsAfter([finish], cells)).toEqual([finished]);
 });
 
 test('health has the newest day of the last ten that was read', async () => {
@@ -339,6 +360,16 @@ test('a billing period is not final if a stream is not tracked on some of its da
   const earlierTrack = `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
     values ('${ORGS.newcomer}', 'device_counts', '2026-08-01', '2026-08-11', '2026-08-10')`;
   expect(await rowsAfter([earlierTrack], `${finalOrgs} limit 1`)).toEqual([{ right: 'a2' }]);
+});
+
+test('a billing period ends with its organization', async () => {
+  const isFinal = `select is_final from losant_usage.billing_period_usage where org_id = '${ORGS.deleted}'`;
+  const setDeletion = (day: string | null) =>
+    `update losant_usage.organizations set deleted_on = ${day && `'${day}'`}, current_period_end = '2026-11-15T00:00Z'
+     where org_id = '${ORGS.deleted}'`;
+  // Its last day was tracked, or a later one was not.
+  expect(await rowsAfter([setDeletion('2026-11-10')], isFinal)).toEqual([{ is_final: true }]);
+  expect(await rowsAfter([setDeletion('2026-11-11')], isFinal)).toEqual([{ is_final: false }]);
 });
 
 test('a stream that begins or returns makes days of other streams wait until it is read', async () => {
