@@ -133,9 +133,31 @@ test('a number that changed between the closings of two instances is adjusted', 
   await books.close(month);
   await waitAnHour();
   await createdTo(orgId, `${month}-11`, 4, 14);
+  await createdTo(orgId, `${month}-11`, 14, 24);
   await waitAnHour();
   await books.close(month, { instanceId: OTHER_INSTANCE });
-  expect(await adjustmentsOf(month)).toEqual([`${orgId} devices_created 12 22 10 restated`]);
+  expect(await adjustmentsOf(month)).toEqual([`${orgId} devices_created 12 32 20 restated`]);
+  expect(await daysOf(month)).toEqual(['false devices_created 11 4 24 20 restated 3 - true']);
+});
+
+test('a line says that the customer changed if the organization had none before', async () => {
+  const month = takeMonth();
+  const orgId = await orgIn(month);
+  await books.asProgram(...renewHistory(orgId, 'C-1', `${month}-20T00:00:00Z`));
+  const { lines } = await books.close(month);
+  expect(lines[0]).toMatchObject({ customerId: 'C-1', isCustomerChanged: true });
+});
+
+test('a line of payloads by source has no sources if there were no payloads, and is billed once', async () => {
+  const month = takeMonth();
+  const days = { from: `${month}-10`, to: `${month}-12` };
+  const orgId = await books.addOrg(days);
+  const numbers = { payload_source_count: 0, payload_sources: {} };
+  await books.addCells({ orgId, ...days, stream: 'payload_sources', numbers });
+  await books.close(month);
+  const sources = sql`select quantity, sources from losant_usage.statement_lines where org_id = ${orgId}`;
+  expect(await books.list(sources)).toEqual(['0 {}']);
+  expect(await books.adjust(month)).toMatchObject({ kind: 'unchanged', lines: [] });
 });
 
 describe('the days that explain an adjustment', () => {

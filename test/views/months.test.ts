@@ -164,6 +164,15 @@ test('days that are not reconciled have each stream and result once', async () =
   expect(await ledger.list(blockers)).toEqual(['2026-10-30 2026-10-31 2 ["device_counts"] differs']);
 });
 
+test('an incomplete list needs attention until its instance is retired', async () => {
+  const items = () =>
+    ledger.list(sql`select text from losant_usage_internal.attention where kind = 'list_incomplete'`);
+  await incompleteList();
+  expect(await items()).toEqual(['page 2 failed']);
+  await retire();
+  expect(await items()).toEqual([]);
+});
+
 const waiveLastDay = () => setLastDay("standing = 'waived', reason = 'waived'");
 test.for<Case>([
   ['true final true', 'if it has ended, all days were tracked and every number is final'],

@@ -123,6 +123,15 @@ test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {
   expect(await outcome()).toBe(expected);
 });
 
+test('a month has the days of each stream, however many of its metrics are compared', async () => {
+  const days = sql`select stream, compared_with, outcome, days
+    from losant_usage.month_reconciliation(${INSTANCE}, '2026-10-01') where compared_with <> 'losant' order by stream`;
+  expect(await ledger.list(days)).toEqual([
+    'payload_sources payload_totals equal 1',
+    'payload_totals payload_hours equal 1',
+  ]);
+});
+
 describe('counterparts', () => {
   test('are compared: sources with totals, and totals with hours', async () => {
     expect(await outcome('payload_totals', 'payload_source_count')).toBe('equal -');

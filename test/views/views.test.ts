@@ -124,6 +124,16 @@ test('an organization of which a cell is waiting is not complete, and has no gap
   expect(await rowsAfter([setWaiting], orgs)).toEqual([{ orgs: 1, orgs_complete: 0, orgs_with_gaps: 0 }]);
 });
 
+test('a gap of an organization that is no longer expected counts, without its organization', async () => {
+  const orgs = `select orgs, orgs_complete, orgs_with_gaps from losant_usage.freshness
+    where instance_id like '%01' and stream = 'device_counts'`;
+  const setMissing = `update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false,
+      reason = 'timeout'
+    where org_id = '${ORGS.deleted}' and stream = 'device_counts' and usage_date = '2026-11-01'`;
+  expect(await rowsAfter([], orgs)).toEqual([{ orgs: 3, orgs_complete: 0, orgs_with_gaps: 3 }]);
+  expect(await rowsAfter([setMissing], orgs)).toEqual([{ orgs: 3, orgs_complete: 0, orgs_with_gaps: 4 }]);
+});
+
 test('health counts the final cells of a stream of which every cell is final', async () => {
   const finish = `update losant_usage.coverage set standing = 'final', finalized_at = now(), next_read_at = null
     where stream = 'notebook_minutes'`;
