@@ -97,6 +97,14 @@ describe('while a load is in flight, and the sum is not computed yet,', () => {
   });
 });
 
+test('what another instance has, settled or not, is in no sum', async () => {
+  const orgId = await ledger.expectDays({ from: DAY, to: DAY }, ['device_counts']);
+  await ledger.load([deviceResponse(orgId, DAY, 17)]);
+  await createOtherOrg('device_counts');
+  await compute();
+  expect(await readSums()).toEqual(['11-20 17 0 1']);
+});
+
 test('a load that waits for an organization to move invalidates the sums of its new instance', async () => {
   const { db } = ledger;
   const orgId = await createOtherOrg('device_counts');

@@ -81,13 +81,15 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
 export const contradictionsOfLocalDays = (zone: string): string => `
   select * from losant_usage.local_daily_usage('${zone}') as d
   full join (
-    select org_id, local_date, max(standing) as standing, sum(payload_all_count) as count,
-      sum(payload_all_bytes) as bytes, count(payload_all_count) as stored,
+    select org_id, local_date, max(standing) as standing, sum(payload_billable_count) as billable,
+      sum(payload_all_count) as count, sum(payload_all_bytes) as bytes, count(payload_all_count) as stored,
       extract(epoch from ((local_date + 1)::timestamp at time zone '${zone}')
         - (local_date::timestamp at time zone '${zone}')) / 3600 as hours
     from (select *, (hour at time zone '${zone}')::date as local_date from losant_usage.hourly_usage) as h
     group by org_id, local_date
   ) as h using (org_id, local_date)
-  where (d.hours, d.hours_stored, d.standing, d.is_final, d.payload_all_count, d.payload_all_bytes)
+  where (d.hours, d.hours_stored, d.standing, d.is_final,
+      d.payload_billable_count, d.payload_all_count, d.payload_all_bytes)
     is distinct from (h.hours, h.stored, h.standing, h.stored = h.hours and h.standing = 'final',
+      case when h.stored = h.hours then h.billable end,
       case when h.stored = h.hours then h.count end, case when h.stored = h.hours then h.bytes end)`;

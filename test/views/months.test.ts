@@ -165,8 +165,7 @@ test('days that are not reconciled have each stream and result once', async () =
 });
 
 test('an incomplete list needs attention until its instance is retired', async () => {
-  const items = () =>
-    ledger.list(sql`select text from losant_usage_internal.attention where kind = 'list_incomplete'`);
+  const items = () => ledger.list(sql`select text from losant_usage_internal.attention where kind = 'list_incomplete'`);
   await incompleteList();
   expect(await items()).toEqual(['page 2 failed']);
   await retire();
@@ -282,11 +281,12 @@ test('a closed month needs an adjustment once a number that differs is settled',
   const org = await books.addFinalOrg({ from: '2026-03-10', to: '2026-03-11' });
   await books.close('2026-03');
   expect(await state()).toEqual(['closed 0 0 0']);
-  await books.restate(org, '2026-03-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+  const old = { devices_created: 4, devices_deleted: 1 };
+  await books.restate(org, '2026-03-11', { old, numbers: { devices_created: 9, devices_deleted: 2 } });
   await books.setStanding(org, '2026-03-11', 'in_doubt');
   expect(await state()).toEqual(['closed 0 0 2']);
   await books.setStanding(org, '2026-03-11', 'final');
-  expect(await state()).toEqual(['needs_adjustment 1 1 0']);
+  expect(await state()).toEqual(['needs_adjustment 1 2 0']);
 });
 
 describe('the months of an instance', () => {

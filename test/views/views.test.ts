@@ -109,7 +109,7 @@ test.each<[what: string, changes: string, deletedOn: string | null, expected: st
   const row = `select concat_ws(' ', count(*), bool_and(first_attempt_at is not null and last_error = 'HTTP 502'
         and orgs + orgs_complete + orgs_with_gaps + gaps + gaps_expiring + final + waived + stored + waiting
           + unavailable + in_doubt + missing + yesterday_expected + yesterday_waiting + yesterday_unavailable
-          + yesterday_in_doubt + yesterday_missing + failing + quarantined = 0)) as line
+          + yesterday_in_doubt + yesterday_missing + failing + quarantined + organizations_deleted = 0)) as line
     from losant_usage.health where instance_id = '${id}' and stream is null`;
   expect(await rowsAfter(statements, row)).toEqual([{ line: expected }]);
 });
