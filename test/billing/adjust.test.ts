@@ -187,6 +187,25 @@ describe('the days that explain an adjustment', () => {
     expect(await createdOf(month)).toEqual([...billed, 'false devices_created 14 - 4 4 first_loaded - - false']);
   });
 
+  test('were billed although another day, stream or organization of the statement was not settled', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    const otherId = await orgIn(month);
+    const day = `${month}-10`;
+    await books.addCells({ orgId, from: day, stream: 'payload_totals' });
+    await books.setStanding(orgId, day, 'in_doubt');
+    await books.accept(month);
+    await createdTo(orgId, `${month}-11`, 4, 14);
+    await createdTo(otherId, day, 4, 14);
+    const restated = { old: { payload_all_count: 9 }, numbers: { payload_all_count: 19 } };
+    await books.restate(orgId, day, { stream: 'payload_totals', ...restated });
+    expect(await daysOf(month)).toEqual([
+      'false devices_created 10 4 14 10 restated 2 - true',
+      'false devices_created 11 4 14 10 restated 2 - true',
+      'false payload_all_count 10 9 19 10 restated 2 - true',
+    ]);
+  });
+
   test('have no new number as long as a day is not settled again', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);

@@ -152,6 +152,16 @@ test('the organizations of a month are those with a track in it, each once', asy
   ]);
 });
 
+test('each month has its own causes and payloads', async () => {
+  const isLacking = (day: string) => ['2026-08-10', '2026-10-20', '2026-10-21'].includes(day);
+  await addOrg({ name: 'Kestrel', createdOn: '2026-08-01', payloads: (day) => (isLacking(day) ? null : 10) });
+  await refresh();
+  expect(await itemsOf('month_blocked')).toEqual([
+    'month_blocked August 2026 (0 of 1 ready; Kestrel: 10 Aug missing; 300 billable payloads on hold) 1',
+    'month_blocked October 2026 (0 of 1 ready; Kestrel: 20 Oct to 21 Oct missing; 290 billable payloads on hold) 1',
+  ]);
+});
+
 test('every limit of an organization counts, and one of 0 is exceeded by 1', async () => {
   // 230 payloads so far, and 10 more on each day.
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });

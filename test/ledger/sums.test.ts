@@ -191,6 +191,16 @@ describe('the sums of a day become invalid', () => {
     expect(await readInvalid(isRead)).toEqual(metrics.map((metric) => `${metric} due`));
   });
 
+  test('of a day that changes, whose control total alone is requested again', async () => {
+    const orgId = await ledger.expectDays(DAYS, ['device_counts']);
+    await ledger.load(['2026-11-19', DAY].map((day) => deviceResponse(orgId, day, 17)));
+    await compute();
+    await ledger.asProgram(sql`update losant_usage.instance_totals set last_read_at = now()`);
+    await ledger.load([deviceResponse(orgId, DAY, 20)]);
+    const dueDays = sql`select distinct usage_date from losant_usage.instance_totals where last_read_at is null`;
+    expect(await ledger.list(dueDays)).toEqual([DAY]);
+  });
+
   test('on the days between two creation or deletion dates, and from the creation of a new organization on', async () => {
     const orgId = await ledger.expectDays(DAYS, ['device_counts']);
     const moves: readonly [RawBuilder<unknown>, readonly string[]][] = [

@@ -51,11 +51,11 @@ describe('usage_compared', () => {
   });
 
   test('is null on a day that is not stored, and 0 before the organization was created', async () => {
-    const orgId = await addOrg({ 1: 17, 2: null, 3: 4, 4: 5 }, '2026-11-20');
+    const orgId = await addOrg({ 1: 17, 2: null, 3: 4, 4: null }, '2026-11-20');
     expect(await compare(orgId, 'previous_days', { from: '2026-11-21', to: '2026-11-23' })).toEqual([
       '11-21 4 2026-11-18 0',
       '11-22 - 2026-11-19 0',
-      '11-23 17 2026-11-20 5',
+      '11-23 17 2026-11-20 -',
     ]);
   });
 

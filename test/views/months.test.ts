@@ -129,6 +129,7 @@ test('the last day of a month settles before the first run of the next one', asy
 
 test('orgs_blocked counts organizations that somebody has to look at', async () => {
   const orgsBlocked = () => ledger.list(sql`select orgs_blocked from losant_usage.months where month = '2026-10-01'`);
+  expect(await orgsBlocked()).toEqual(['0']);
   await settle();
   expect(await orgsBlocked()).toEqual(['0']);
   await loseLastDay();
