@@ -221,10 +221,12 @@ describe('usage_vs_limits', () => {
     const orgId = await addOrg({ 1: 100, 2: null, 3: 100, 4: 100 });
     await ledger.setOrg(orgId, sql`limits = ${JSON.stringify(limits)}::text::jsonb`);
     await ledger.asProgram(sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1,
-      notebook_canceled = 0, notebook_errored = 0, notebook_timeout = 0, is_stored = usage_date = '2026-11-21'`);
+      notebook_canceled = 0, notebook_errored = 0, notebook_timeout = 0
+      where usage_date <> '2026-11-22'`);
+    await ledger.asProgram(sql`update losant_usage.usage_days set is_stored = usage_date = '2026-11-21'`);
     const days = sql`select limit_name, days_in_month, days_expected, days_stored
       from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`;
-    const expected = ['device 30 4 1', 'notebookMinutesPerMonth 30 4 4', 'payload 30 4 3', 'seats 30 4 1'];
+    const expected = ['device 30 4 1', 'notebookMinutesPerMonth 30 4 3', 'payload 30 4 3', 'seats 30 4 1'];
     expect(await ledger.list(days)).toEqual(expected);
   });
 

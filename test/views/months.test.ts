@@ -137,13 +137,13 @@ test('orgs_blocked counts organizations that somebody has to look at', async () 
   const otherId = '5d00000000000000000000ff';
   await ledger.asProgram(
     sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
-      values (${otherId}, ${INSTANCE}, 'Other', ${FIRST}, now(), now())`,
+      values (${otherId}, ${INSTANCE}, 'Other', '2026-10-29', now(), now())`,
     sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
       values (${otherId}, 'device_counts', ${FIRST}, ${FIRST}, ${LAST})`,
   );
   expect(await orgsBlocked()).toEqual(['2']);
   // Each cause once.
-  expect(await months()).toEqual(['blocked missing,not_reconciled']);
+  expect(await months()).toEqual(['blocked missing,not_fully_tracked,not_reconciled']);
 });
 
 test('the days of a month that were not tracked are those of each stream, which is named once', async () => {

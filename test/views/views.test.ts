@@ -374,6 +374,28 @@ test('a billing period is not final if a stream is not tracked on some of its da
   expect(await rowsAfter([earlierTrack], `${finalOrgs} limit 1`)).toEqual([{ right: 'a2' }]);
 });
 
+test('a billing period is over after its last day', async () => {
+  const states = `select is_over, is_final from losant_usage.billing_period_usage where org_id = '${ORGS.foreign}'`;
+  const setEnd = (day: string) =>
+    `update losant_usage.organizations set current_period_start = '2026-11-01T00:00Z',
+       current_period_end = '${day}T00:00Z' where org_id = '${ORGS.foreign}'`;
+  expect(await rowsAfter([setEnd('2026-11-24')], states)).toEqual([{ is_over: true, is_final: true }]);
+  expect(await rowsAfter([setEnd('2026-11-25')], states)).toEqual([{ is_over: false, is_final: false }]);
+});
+
+test('a month has the worst standing of each stream', async () => {
+  const worst = `select concat_ws(' ', device_counts_standing, notebook_minutes_standing, payload_sources_standing,
+      payload_totals_standing) as standings
+    from losant_usage.monthly_usage where org_id = '${ORGS.whole}' and month = '2026-10-01'`;
+  const set = (day: string, standing: string) =>
+    `update losant_usage.coverage set standing = '${standing}', reason = 'waived', is_stored = true,
+       first_loaded_at = now(), revision = 1
+     where org_id = '${ORGS.whole}' and stream <> 'payload_hours' and usage_date = '${day}'`;
+  const changes = [set('2026-10-12', 'in_doubt'), set('2026-10-13', 'waived')];
+  const standings = 'in_doubt in_doubt in_doubt in_doubt';
+  expect(await rowsAfter(changes, worst)).toEqual([{ standings }]);
+});
+
 test('a billing period ends with its organization', async () => {
   const isFinal = `select is_final from losant_usage.billing_period_usage where org_id = '${ORGS.deleted}'`;
   const setDeletion = (day: string | null) =>
