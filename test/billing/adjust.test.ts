@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
+import { daysOfMonth } from '../../src/usage/day.ts';
 import { totals } from '../usage/cells.ts';
 import { DEVICES, INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renewHistory, useBooks } from './books.ts';
 
@@ -103,7 +104,7 @@ describe('an adjustment', () => {
       await books.asProgram(...renewHistory(orgId, customerId, at));
     };
     await changeCustomer('C-month', `${month}-20T00:00:00Z`);
-    await changeCustomer('C-after', `${month}-28T12:00:00Z`);
+    await changeCustomer('C-after', `${daysOfMonth(month).to}T23:59:59Z`);
     await changeCustomer('C-new', '2025-12-05T00:00:00Z');
     const { lines } = await books.close(month);
     expect(lines[0]).toMatchObject({ customerId: 'C-after', isCustomerChanged: true });
@@ -180,6 +181,8 @@ describe('the days that explain an adjustment', () => {
     await books.waive(orgId, `${month}-11`);
     expect(await adjustmentsOf(month)).toContain(`${orgId} devices_created 4 21 17 settled_later`);
     expect(await createdOf(month)).toEqual([settled, waived, loaded].map((row) => `false ${row}`));
+    const withoutTime = sql`select cause from losant_usage.adjustment_days where changed_at is null`;
+    expect(await books.list(withoutTime)).toEqual([]);
     expect(quantitiesOf(await books.adjust(month))).toMatchObject({ devices_created: '17' });
     const billed = [settled, waived, loaded].map((row) => `true ${row}`);
     expect(await createdOf(month)).toEqual(billed);

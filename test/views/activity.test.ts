@@ -155,9 +155,16 @@ describe('organization_activity', () => {
     expect(await ledger.list(devices)).toEqual(['7']);
   });
 
-  test('an organization is new for a week, and its first usage is a large change', async () => {
+  test('an organization is new or deleted for a week, and its first usage is a large change', async () => {
     const lines = await activity(await addOrg({ 1: 5 }, '2026-11-17'), await addOrg({ 1: 5 }, '2026-11-16'));
     expect(lines).toEqual(['5 0 - true false false true', '5 0 - false false false true']);
+    const deletedOn = async (day: string) => {
+      const orgId = await addOrg({ 1: 0 });
+      await ledger.setOrg(orgId, sql`deleted_on = ${day}::date`);
+      return (await activity(orgId))[0];
+    };
+    expect(await deletedOn('2026-11-17')).toBe('- - - false true false true');
+    expect(await deletedOn('2026-11-16')).toBe('- - - false false false false');
     const withoutDays = await ledger.createOrg({ createdOn: TODAY });
     expect(await activity(withoutDays)).toEqual(['- - - true false false true']);
   });
