@@ -249,8 +249,16 @@ test('without an error, an instance is named once yesterday is late, unless noth
   await refresh();
   expect(await itemsOf('not_read')).toEqual([]);
   await ledger.setTime(`${TODAY}T06:00:00.000Z`);
-  await refresh();
-  expect(await itemsOf('not_read')).toEqual(['not_read 2026-11-23 -']);
+  for (const [lastDay, items] of [
+    [null, 1],
+    ['2026-11-23', 1],
+    ['2026-11-22', 0],
+  ] as const) {
+    await ledger.asProgram(sql`update losant_usage.tracks
+      set last_day = ${lastDay}::date, next_day = least(next_day, ${lastDay}::date + 1) where org_id <> ${newOrg}`);
+    await refresh();
+    expect(await itemsOf('not_read')).toEqual(['not_read 2026-11-23 -'].slice(0, items));
+  }
 });
 
 test.each([

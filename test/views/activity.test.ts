@@ -59,6 +59,13 @@ describe('usage_compared', () => {
     ]);
   });
 
+  test('is 0 after the organization was deleted', async () => {
+    const orgId = await addOrg({ 3: 4, 4: 5 });
+    await ledger.setOrg(orgId, sql`deleted_on = '2026-11-22'::date`);
+    const days = await compare(orgId, 'previous_days', { from: '2026-11-22', to: '2026-11-23' });
+    expect(days).toEqual(['11-22 0 2026-11-20 5', '11-23 0 2026-11-21 4']);
+  });
+
   test('has no rows for a metric that does not exist or is not loaded, not even 0 before the organization was created', async () => {
     const orgId = await addOrg({ 1: 17, 2: 18 }, '2026-11-24');
     await ledger.expectDays({ from: '2026-11-22', to: '2026-11-23' }, ['notebook_minutes'], await ledger.createOrg());

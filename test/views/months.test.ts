@@ -242,6 +242,11 @@ describe('a remedy', () => {
     expect(await remedy()).toEqual(['these days can no longer be read', ...WAIVE]);
   });
 
+  test('only accepts cells that became unavailable, even if the horizon was raised since', async () => {
+    await setLastDay("standing = 'unavailable', is_stored = false, reason = 'past_horizon', next_read_at = null");
+    expect(await remedy()).toEqual(['these days can no longer be read', ...WAIVE]);
+  });
+
   test('only accepts days past the horizon, and loads those inside it', async () => {
     await set('organizations', "created_on = '2026-10-25'");
     await ledger.setTime('2027-01-26T12:00:00.000Z');
@@ -319,6 +324,7 @@ describe('the months of an instance', () => {
 test.each([
   ['small', 'ended with it', "'2026-10-01Z', '2026-11-01Z'"],
   ['small', 'was first seen later', "'2026-11-05Z', null"],
+  ['small', 'ended after it, next to a later one', "'2026-01-01Z', '2026-11-02Z'), ('2026-11-02Z', null"],
   [null, 'ended before', "'2026-10-01Z', '2026-10-31Z'), ('2026-10-31Z', null"],
 ])('a month has the plan %s if the version with the plan %s', async (plan, _, times) => {
   await ledger.asProgram(sql`insert into losant_usage.organization_history
