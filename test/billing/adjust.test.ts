@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
-import { daysOfMonth } from '../../src/usage/day.ts';
+import { addDays, daysOfMonth } from '../../src/usage/day.ts';
 import { totals } from '../usage/cells.ts';
 import { DEVICES, INSTANCE, type OrgOptions, OTHER_INSTANCE, quantitiesOf, renewHistory, useBooks } from './books.ts';
 
@@ -141,12 +141,17 @@ test('a number that changed between the closings of two instances is adjusted', 
   expect(await daysOf(month)).toEqual(['false devices_created 11 4 24 20 restated 3 - true']);
 });
 
-test('a line says that the customer changed if the organization had none before', async () => {
+test('a line says that the customer changed in the month, also if the organization had none before', async () => {
   const month = takeMonth();
-  const orgId = await orgIn(month);
-  await books.asProgram(...renewHistory(orgId, 'C-1', `${month}-20T00:00:00Z`));
+  const [changedId, laterId] = [await orgIn(month), await orgIn(month)];
+  await books.asProgram(
+    ...renewHistory(changedId, 'C-1', `${month}-20T00:00:00Z`),
+    ...renewHistory(laterId, 'C-1', `${addDays(daysOfMonth(month).to, 1)}T00:00:00Z`),
+  );
   const { lines } = await books.close(month);
-  expect(lines[0]).toMatchObject({ customerId: 'C-1', isCustomerChanged: true });
+  const lineOf = (id: string) => lines.find(({ orgId }) => orgId === id);
+  expect(lineOf(changedId)).toMatchObject({ customerId: 'C-1', isCustomerChanged: true });
+  expect(lineOf(laterId)).toMatchObject({ customerId: null, isCustomerChanged: false });
 });
 
 test('a line of payloads by source has no sources if there were no payloads, and is billed once', async () => {

@@ -162,6 +162,20 @@ test('each month has its own causes and payloads', async () => {
   ]);
 });
 
+test('a month first names the organizations that block it, those with the most payloads, and then what settles', async () => {
+  const lost = (payloads: number) => (day: string) => (day === '2026-10-20' ? null : payloads);
+  await addOrg({ name: 'Axle', payloads: lost(1) });
+  await addOrg({ name: 'Lathe', payloads: lost(5) });
+  const settlingId = await addOrg({ name: 'Anchor', payloads: () => 1_000 });
+  await ledger.asProgram(sql`update losant_usage.coverage set standing = 'stored', next_read_at = '2026-11-25'
+    where org_id = ${settlingId} and usage_date = '2026-10-31'`);
+  await refresh();
+  const named = 'Lathe: 20 Oct missing; Axle: 20 Oct missing; and 1 more';
+  expect(await itemsOf('month_blocked')).toEqual([
+    `month_blocked October 2026 (0 of 3 ready; ${named}; 31,180 billable payloads on hold) 3`,
+  ]);
+});
+
 test('every limit of an organization counts, and one of 0 is exceeded by 1', async () => {
   // 230 payloads so far, and 10 more on each day.
   const orgId = await addOrg({ name: 'Ironbark', limits: { payload: 200, device: 0 } });
