@@ -199,6 +199,8 @@ describe('a remedy', () => {
   test('says when the last of the cells is due, and accepts nothing that is read in time', async () => {
     await settle();
     expect(await remedy()).toEqual([dueAt('2026-11-11 00:00'), 'losant-usage run']);
+    await set('coverage', `standing = 'stored', next_read_at = '2026-11-12T00:00Z'`, `usage_date = '${FIRST}'`);
+    expect(await remedy()).toEqual([dueAt('2026-11-12 00:00'), 'losant-usage run']);
   });
 
   test.each([
