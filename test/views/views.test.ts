@@ -120,13 +120,12 @@ test('an organization of which a cell is waiting is not complete, and has no gap
   const setWaiting = `update losant_usage.coverage set standing = 'waiting', is_stored = false, is_reported = false,
       reason = 'never_read'
     where org_id = '${ORGS.whole}' and stream = 'notebook_minutes' and usage_date = '2026-11-23'`;
-  const noGaps = { orgs_with_gaps: 0 };
-  expect(await rowsAfter([], orgs)).toEqual([{ orgs: 1, orgs_complete: 1, ...noGaps, complete_to: '2026-11-23' }]);
-  const waiting = { orgs: 1, orgs_complete: 0, ...noGaps, complete_to: '2026-11-22' };
-  expect(await rowsAfter([setWaiting], orgs)).toEqual([waiting]);
+  const complete = { orgs: 1, orgs_complete: 1, orgs_with_gaps: 0, complete_to: '2026-11-23' };
+  expect(await rowsAfter([], orgs)).toEqual([complete]);
+  expect(await rowsAfter([setWaiting], orgs)).toEqual([{ ...complete, orgs_complete: 0, complete_to: '2026-11-22' }]);
 });
 
-test('a gap of an organization that is no longer expected counts, without its organization', async () => {
+test('an organization that is no longer expected counts among those with gaps', async () => {
   const orgs = `select orgs, orgs_complete, orgs_with_gaps from losant_usage.freshness
     where instance_id like '%01' and stream = 'device_counts'`;
   const setMissing = `update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false,
