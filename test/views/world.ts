@@ -1,5 +1,7 @@
 /** A small ledger as runs may leave it, with something to show in every view. */
 import { type RawBuilder, sql } from 'kysely';
+import { expect } from 'vitest';
+import { beginWriting } from '../../src/ledger/lease.ts';
 import { INSTANCE, type Ledger } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
 
@@ -126,4 +128,18 @@ const FILL = [
 
 export async function makeWorld(ledger: Ledger): Promise<void> {
   await ledger.asProgram(...FILL.map((statement): RawBuilder<unknown> => sql.raw(statement)));
+}
+
+/** Returns what a query finds after statements, which are undone. */
+export async function readAfter(ledger: Ledger, statements: readonly string[], query: string): Promise<unknown> {
+  const undo = new Error('undone');
+  let found: unknown;
+  const written = ledger.db.transaction().execute(async (trx) => {
+    await beginWriting(trx);
+    for (const statement of statements) await sql.raw(statement).execute(trx);
+    found = (await sql.raw(query).execute(trx)).rows;
+    throw undo;
+  });
+  await expect(written).rejects.toBe(undo);
+  return found;
 }
