@@ -196,6 +196,11 @@ describe('a remedy', () => {
   const close = 'losant-usage close --month 2026-10 --instance ME --dry-run';
   const CLOSE = ['to accept what remains, use the last command that this prints:', close];
 
+  test('of a month that has not ended is to wait', async () => {
+    const remedies = sql`select remedy from losant_usage.month_blockers where month = '2026-11-01'`;
+    expect(await ledger.list(remedies)).toEqual(['wait until the month has ended']);
+  });
+
   test('says when the last of the cells is due, and accepts nothing that is read in time', async () => {
     await settle();
     expect(await remedy()).toEqual([dueAt('2026-11-11 00:00'), 'losant-usage run']);
