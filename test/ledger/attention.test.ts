@@ -5,11 +5,13 @@ import { refreshAttention } from '../../src/ledger/attention.ts';
 import { acquireLease, releaseLease } from '../../src/ledger/lease.ts';
 import { ATTENTION_KINDS, readAttention, splitText } from '../../src/queries/attention.ts';
 import { readHealth } from '../../src/queries/health.ts';
+import type { Verdict } from '../../src/usage/cell.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asOwner, openAs } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
-import { COMPUTE_SUMS, INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
+import { omitted, report, totals } from '../usage/cells.ts';
+import { COMPUTE_SUMS, cellResponse, INSTANCE, RUN_1, useFreshLedger } from './ledger.ts';
 import { addPayloadOrg, FINISH_CELLS, type PayloadOrg } from './payload-orgs.ts';
 
 /** A Tuesday. */
@@ -62,44 +64,34 @@ test('missing cells are named with their streams and first day once they are lat
   ]);
 });
 
-const omit = async (orgId: string, ...days: readonly string[]) => {
-  await ledger.load(
-    days.map((day) => ({ orgId, stream: 'payload_totals', day, verdict: { kind: 'omitted' } as const })),
-  );
+const respond = async (orgId: string, verdict: Verdict, ...days: readonly string[]) => {
+  await ledger.load(days.map((day) => cellResponse(orgId, 'payload_totals', day, verdict)));
   await ledger.asProgram(COMPUTE_SUMS);
 };
 
 test('a cell, and its month, need attention once it has been in doubt for a day, and not before another day', async () => {
   const orgId = await addOrg({ name: 'Doubtful' });
   const items = () => itemsOf('in_doubt', 'month_ready', 'month_blocked');
-  await omit(orgId, '2026-10-30', '2026-11-20');
+  await respond(orgId, omitted, '2026-10-30', '2026-11-20');
   await ledger.setTime('2026-11-25T11:00:00.000Z');
-  await omit(orgId, '2026-11-20');
+  await respond(orgId, omitted, '2026-11-20');
   await refresh('2026-11-25');
   expect(await items()).toEqual([]);
   await ledger.setTime('2026-11-25T12:01:00.000Z');
   await refresh('2026-11-25');
   const month = 'month_blocked October 2026 (0 of 1 ready; Doubtful: 30 Oct in doubt; 310 billable payloads on hold) 1';
   expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 2', month]);
-  const columns = { payload_billable_count: 10, payload_all_count: 10, payload_all_bytes: 10 };
-  await ledger.load([
-    {
-      orgId,
-      stream: 'payload_totals',
-      day: '2026-11-20',
-      verdict: { kind: 'reported', numbers: columns, omitted: [] },
-    },
-  ]);
-  await omit(orgId, '2026-11-20');
+  await respond(orgId, report(totals(10, 10, 10)), '2026-11-20');
+  await respond(orgId, omitted, '2026-11-20');
   await refresh('2026-11-25');
   expect(await items()).toEqual(['in_doubt Doubtful (payload_totals since 2026-10-30) 1', month]);
 });
 
 test('a month does not need attention for a doubt of a day in another month', async () => {
   const orgId = await addOrg({ name: 'Doubtful' });
-  await omit(orgId, '2026-11-20');
+  await respond(orgId, omitted, '2026-11-20');
   await ledger.setTime('2026-11-25T12:00:00.000Z');
-  await omit(orgId, '2026-10-30');
+  await respond(orgId, omitted, '2026-10-30');
   await ledger.setTime('2026-11-25T12:01:00.000Z');
   await refresh('2026-11-25');
   const items = await itemsOf('in_doubt', 'month_ready', 'month_blocked');
@@ -263,15 +255,16 @@ test('without an error, an instance is named once yesterday is late, unless noth
   await refresh();
   expect(await itemsOf('not_read')).toEqual([]);
   await ledger.setTime(`${TODAY}T06:00:00.000Z`);
+  const named = ['not_read 2026-11-23 -'];
   for (const [lastDay, items] of [
-    [null, 1],
-    ['2026-11-23', 1],
-    ['2026-11-22', 0],
+    [null, named],
+    ['2026-11-23', named],
+    ['2026-11-22', []],
   ] as const) {
     await ledger.asProgram(sql`update losant_usage.tracks
       set last_day = ${lastDay}::date, next_day = least(next_day, ${lastDay}::date + 1) where org_id <> ${newOrg}`);
     await refresh();
-    expect(await itemsOf('not_read')).toEqual(['not_read 2026-11-23 -'].slice(0, items));
+    expect(await itemsOf('not_read')).toEqual(items);
   }
 });
 

@@ -1,14 +1,9 @@
 /** The views health and freshness: what they count of each stream, of instances without any, and of runs. */
 import { sql } from 'kysely';
-import { beforeAll, expect, test } from 'vitest';
-import { useLedger } from '../ledger/ledger.ts';
-import { makeWorld, NOW, ORGS, readAfter } from './world.ts';
+import { expect, test } from 'vitest';
+import { NOW, ORGS, useWorldLedger } from './world.ts';
 
-const ledger = useLedger(NOW);
-const rows = (query: string) => ledger.list(sql.raw(query));
-const rowsAfter = (statements: readonly string[], query: string) => readAfter(ledger, statements, query);
-
-beforeAll(() => makeWorld(ledger));
+const { ledger, rows, rowsAfter } = useWorldLedger();
 
 test('health counts the expected and the unread cells of yesterday, failing reads and deleted organizations', async () => {
   const health = `select right(instance_id, 2), stream, yesterday_expected, yesterday_waiting, yesterday_unavailable,

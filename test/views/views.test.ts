@@ -1,21 +1,17 @@
 /** The views on cells, days, hours and months of a small ledger, and invariants of any ledger. */
 import { sql } from 'kysely';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { syncTracks } from '../../src/ledger/expected.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
-import { at, useLedger } from '../ledger/ledger.ts';
+import { at } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
-import { makeWorld, NOW, ORGS, readAfter } from './world.ts';
+import { NOW, ORGS, useWorldLedger } from './world.ts';
 
-const ledger = useLedger(NOW);
-const rows = (query: string) => ledger.list(sql.raw(query));
-const rowsAfter = (statements: readonly string[], query: string) => readAfter(ledger, statements, query);
-
-beforeAll(() => makeWorld(ledger));
+const { ledger, rows, rowsAfter } = useWorldLedger();
 
 // Guarantee (Missing numbers): Every expected cell has exactly one standing, the same in database and program.
 test('cells has every expected cell through yesterday with its current standing', async () => {

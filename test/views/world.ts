@@ -1,8 +1,8 @@
 /** A small ledger as runs may leave it, with something to show in every view. */
 import { type RawBuilder, sql } from 'kysely';
-import { expect } from 'vitest';
+import { beforeAll, expect } from 'vitest';
 import { beginWriting } from '../../src/ledger/lease.ts';
-import { INSTANCE, type Ledger } from '../ledger/ledger.ts';
+import { INSTANCE, type Ledger, useLedger } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
 
 /** Yesterday is the 23rd, which is not late yet. */
@@ -130,16 +130,22 @@ export async function makeWorld(ledger: Ledger): Promise<void> {
   await ledger.asProgram(...FILL.map((statement): RawBuilder<unknown> => sql.raw(statement)));
 }
 
-/** Returns what a query finds after statements, which are undone. */
-export async function readAfter(ledger: Ledger, statements: readonly string[], query: string): Promise<unknown> {
-  const undo = new Error('undone');
-  let found: unknown;
-  const written = ledger.db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
-    for (const statement of statements) await sql.raw(statement).execute(trx);
-    found = (await sql.raw(query).execute(trx)).rows;
-    throw undo;
-  });
-  await expect(written).rejects.toBe(undo);
-  return found;
+/** A database with this ledger, and queries of it as lines, or as they would be after statements, which are undone. */
+export function useWorldLedger() {
+  const ledger = useLedger(NOW);
+  beforeAll(() => makeWorld(ledger));
+  const rows = (query: string) => ledger.list(sql.raw(query));
+  const rowsAfter = async (statements: readonly string[], query: string): Promise<unknown> => {
+    const undo = new Error('undone');
+    let found: unknown;
+    const written = ledger.db.transaction().execute(async (trx) => {
+      await beginWriting(trx);
+      for (const statement of statements) await sql.raw(statement).execute(trx);
+      found = (await sql.raw(query).execute(trx)).rows;
+      throw undo;
+    });
+    await expect(written).rejects.toBe(undo);
+    return found;
+  };
+  return { ledger, rows, rowsAfter };
 }
