@@ -167,6 +167,18 @@ describe('statement --customers', () => {
       expect(page).toContain(closedBy);
     }
     expect(page).toContain('Acme Bridges and 1 more, September 2026');
+    const heads = Array.from(
+      page.matchAll(/<h2>(.*?)<\/h2>|<th [^>]*>([\w -]+)<\/th>/g),
+      (found) => found[1] ?? found[2],
+    );
+    const columns = ['Organization', 'Usage', 'Unit'];
+    const [total, closing, adjustment] = ['Total of the month', 'Statement 1, closing', 'Statement 2, adjustment'].map(
+      (title) => heads.slice(heads.indexOf(title) + 1),
+    );
+    expect(total?.slice(0, 3)).toEqual(['Usage', 'Unit', 'Billed']);
+    expect(closing?.slice(0, 4)).toEqual([...columns, 'Billed']);
+    expect(adjustment?.slice(0, 5)).toEqual(['Usage', 'Unit', 'Billed before', 'Difference', 'Total']);
+    expect(page).not.toContain('not billed and not included');
   });
 
   test('writes pages that stand for themselves and contain no markup of others', async () => {
@@ -212,6 +224,10 @@ describe('statement --customers', () => {
       { day: '2026-05-11', standing: 'in_doubt', quantity: null, valuesNotStored: 1 },
       { day: '2026-05-12', standing: 'final', quantity: 10, valuesNotStored: 0 },
     ]);
+    const page = await open(`/billing/2026-05/customer?instance=${INSTANCE}&customer=cus_may`);
+    expect(page).toContain('1 value is not billed and not included.');
+    // Both statements bill one organization.
+    expect(page).toContain('<h2>Total of the month</h2>');
   });
 
   test.for([
@@ -302,6 +318,9 @@ describe('the console', () => {
     const mains = await Promise.all(files.map(async (name) => mainOf(await readFile(join(out, name), 'utf8'))));
     expect(mains).toContain(mainOf(page));
     expect(mainOf(page)).toContain('Acme Tunnels');
+    const alone = await open(`/billing/${MONTH}/customer?instance=${INSTANCE}&org=${orgs['alone']}`);
+    expect(mains).toContain(mainOf(alone));
+    expect(mainOf(alone)).toContain('Müller &amp; Söhne');
   });
 
   test('has what a statement bills as a CSV file, by its number and by customer', async () => {

@@ -82,6 +82,7 @@ it('reconcile starts 30 days before --to, or earlier if an older month is not cl
   expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
   expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
+  expect((await look('reconcile', '--to', daysAgo(0))).code).toBe(2);
   await write(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
     values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`);
   expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
@@ -238,6 +239,7 @@ it('waive applies to missing cells only, and the next good read lifts it', async
   expect(await installation.run(['run', '--day', day])).toMatchObject({ code: 0 });
   const stored = { day, standing: 'stored', detail: null };
   expect(await standings()).toEqual([{ day: earlier, ...waived }, stored]);
+  expect((await explain()).stdout).toMatch(new RegExp(`\n  waived by \\w+, [^,]* UTC, lifted [^,]* UTC: ${REASON}\n`));
 });
 
 it('gaps lists unavailable and waived cells with --all, and does not exit 3 for them', async () => {

@@ -37,6 +37,13 @@ it('is on Home if no run has tried to read it, and has its months there', async 
   expect(home).toMatch(new RegExp(`${states.map((state) => `October 2026 ${state}`).join('')}September 2026 Main `));
 });
 
+it('has its own items that need attention, by kind', async () => {
+  const home = await pages.text('/');
+  const missing = home.split('Data missing').slice(1);
+  expect(missing).toHaveLength(1);
+  expect(missing[0]).toMatch(new RegExp(`^ Gappy [^·]*· Main ${INSTANCE} Open`));
+});
+
 it('is named where a run failed, and where one is in progress', async () => {
   const problem = { code: 'unauthorized', message: 'Losant rejected the token', hint: 'replace it' };
   const progress = { runId: RUN, startedAt: '2026-11-28T11:00:00.000Z', plannedCells: 8, readCells: 2, failedReads: 0 };

@@ -108,6 +108,7 @@ describe('a table', () => {
 
   it.for([
     ['sort=-payload_billable_count&plan_id=gold', 'Doubled Office Deleted Gappy Silent Newcomer'],
+    ['sort=payload_billable_count&plan_id=gold', 'Newcomer Silent Gappy Deleted Office Doubled'],
     ['sort=deleted_on&plan_id=gold', 'Deleted Doubled Gappy Newcomer Office Silent'],
     ['q=off', 'Office'],
     ['q=C-2', 'Doubled'],
@@ -161,6 +162,15 @@ test('a change is after the closing that billed the organization, also once anot
   const closedOn = (days: string) => transferred.text(`/changes?which=closed&${days}`);
   expect(await closedOn('from=2026-10-05&to=2026-10-05')).toContain('2026-10-05 payload_billable_count 238 240 +2');
   for (const days of ['from=2026-10-06', 'to=2026-10-04']) expect(await closedOn(days)).not.toContain('2026-10-05 ');
+});
+
+test('a change after the closing need not be one of a final number', async () => {
+  await using changed = await openWorld(`insert into losant_usage.revisions
+      (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
+    values ('${ORGS.doubled}', 'device_counts', '2026-09-16', 2, '{"devices_created": 1}', '{"devices_created": 2}',
+      false, gen_random_uuid(), '2026-11-28T00:16Z')`);
+  expect(await changed.text('/changes?which=closed')).toMatch(/ 2 rows .*Doubled 2026-09-16 /);
+  expect(await changed.text('/changes?which=final')).toMatch(/ 1 row .*Office 2026-09-15 /);
 });
 
 test('an organization that was deleted today was expected yesterday', async () => {
@@ -244,7 +254,11 @@ const WAIVE = `losant-usage waive --org ${ORGS.gappy} --day 2026-10-10..2026-10-
 test.for<readonly [what: string, path: string, ...parts: (string | RegExp)[]]>([
   ['the map of days leads to earlier days', '/coverage', / Earlier (?!· Later)/],
   ['the map of days leads to later days if there are any', '/coverage?to=2026-11-26', ' Earlier · Later '],
-  ['a page after the last one has no more rows', '/organizations?page=3', /^(?!.*0 rows).*No more rows .*Page 3/],
+  [
+    'a page after the last one has no more rows',
+    '/organizations?page=3',
+    /^(?!.*0 rows).*No more rows .*Previous ?Page 3/,
+  ],
   ['is yesterday complete?', '/', 'Yesterday, Friday 27 November incomplete'],
   ['how much is stored?', '/', '28 of 29 expected cells stored, 1 missing'],
   ['who has gaps?', '/', 'Data missing Gappy payload_totals since 2026-10-10'],
