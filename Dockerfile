@@ -1,6 +1,6 @@
 # The worker as an image: one bundle, no npm, no root, no writable files needed.
 #
-#   docker build -t losant-usage --build-arg VERSION=1.0.0 --build-arg REVISION=$(git rev-parse HEAD) .
+#   docker build -t losant-usage --build-arg VERSION=0.9.0 --build-arg REVISION=$(git rev-parse HEAD) .
 #
 # The base is pinned by tag. Pin it by digest as well unless you use your own registry:
 #   --build-arg NODE_IMAGE=node:24.21.0-trixie-slim@sha256:…
@@ -33,10 +33,7 @@ WORKDIR /app
 COPY --from=build /app/dist ./dist
 COPY bin ./bin
 COPY migrations ./migrations
-COPY pack-checks ./pack-checks
 COPY package.json LICENSE ./
-# A volume that is mounted here for the first time gets this owner.
-RUN install -d -o 1000 -g 1000 /packs
 ENV NODE_ENV=production \
     HTTP_HOST=0.0.0.0
 # A number, so that Kubernetes can tell that the user is not root.

@@ -9,8 +9,6 @@ const { SOAK_DAYS } = process.env;
  */
 const SLOWEST = [
   'worker/ending',
-  'billing/verify',
-  'billing/advice',
   'billing/year',
   'server/pages',
   'concurrency/several',
@@ -20,8 +18,6 @@ const SLOWEST = [
   'loading/requests',
   'campaigns/world/world',
   'worker/worker',
-  'billing/embedded',
-  'billing/three-instances',
   'worker/loop',
   'worker/heartbeat',
   'commands/check',

@@ -8,13 +8,13 @@ set work_mem = '128MB';
 drop index losant_usage.coverage_due, losant_usage.coverage_not_final,
   losant_usage.coverage_not_final_month;
 
-insert into losant_usage.instances (instance_id, api_url, new_orgs_from, policy)
+insert into losant_usage.instance (instance_id, api_url, new_orgs_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
   '{"readAtHours":[0,6,24,48,72,168,720],"finalAfterHours":72,"horizonDays":90}');
 insert into losant_usage.organizations
-  (org_id, instance_id, name, created_on, first_seen_at, last_seen_at, current_period_start, current_period_end,
+  (org_id, name, created_on, first_seen_at, last_seen_at, current_period_start, current_period_end,
     referral_id, plan_id, tags, limits)
-select '5d' || lpad(to_hex(i), 22, '0'), '5c0000000000000000000001', 'Org ' || i, current_date - 900,
+select '5d' || lpad(to_hex(i), 22, '0'), 'Org ' || i, current_date - 900,
   now() - interval '800 days', now(), date_trunc('month', now()) - interval '20 days',
   date_trunc('month', now()) + interval '10 days', 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
   '{"payload":20000000,"device":1000,"notebookMinutesPerMonth":3000}'
@@ -53,15 +53,13 @@ order by 1, 2;
 insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting)
 select usage_date, org_id, 'missing', false from failed_days;
 
-insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, omissions, revision,
+insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, revision,
   last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at, finalized_at, run_id, response_sha256,
   reason, detail)
 select day.usage_date, s.stream, o.org_id,
   case when f.org_id is not null then 'missing' when day.age > 3 then 'final' else 'stored' end::losant_usage.standing,
   f.org_id is null,
   f.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 100 >= :unreported),
-  case when s.stream = 'notebook_minutes' and o.n % 100 < :unreported and f.org_id is null then least(3, day.age)
-    else 0 end,
   (f.org_id is null)::integer,
   case when f.org_id is null then day.read_at end,
   case when f.org_id is not null then now() + interval '1 hour'
@@ -86,7 +84,7 @@ order by 1, 3, 2;
 
 -- Each row is written again once, when it is read at the next checkpoint: tables have the size that loads leave.
 update losant_usage.usage_days set is_waiting = false;
-update losant_usage.coverage set omissions = omissions;
+update losant_usage.coverage set failed_reads = failed_reads;
 
 -- One cell in a hundred of one stream was restated when it became final.
 insert into losant_usage.revisions (stream, org_id, usage_date, revision, old, new, changed_at, was_final, run_id)
@@ -102,13 +100,10 @@ where c.stream = r.stream and c.org_id = r.org_id and c.usage_date = r.usage_dat
 analyze losant_usage.organizations, losant_usage.usage_days, losant_usage.coverage;
 
 -- Losant's own totals of each day, equal to the sums.
-insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-select '5c0000000000000000000001', current_date - age, m.metric
-from generate_series(1, :days) as age, losant_usage.metrics m;
-select losant_usage_internal.compute_our_sums('5c0000000000000000000001', current_date - age)
-from generate_series(1, :days) as age;
-update losant_usage.instance_totals
-set quantity = our_sum, last_read_at = (usage_date + 8)::timestamp at time zone 'UTC';
+insert into losant_usage.instance_totals (usage_date, metric, losant_total, last_read_at)
+select s.usage_date, m.metric, (to_jsonb(s) ->> m.metric)::bigint,
+  least(now(), (s.usage_date + 8)::timestamp at time zone 'UTC')
+from losant_usage_internal.day_sums s cross join losant_usage.metrics m;
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
 create index coverage_not_final on losant_usage.coverage (org_id, month) where standing <> 'final';

@@ -37,7 +37,7 @@ function installProgram(): string {
     rmSync(folder, { recursive: true, force: true });
   });
   execFileSync('npm', ['run', 'build', '--silent'], { cwd: CHECKOUT });
-  for (const name of ['bin', 'dist', 'migrations', 'pack-checks', 'package.json'])
+  for (const name of ['bin', 'dist', 'migrations', 'package.json'])
     cpSync(join(CHECKOUT, name), join(folder, name), { recursive: true });
   return join(folder, 'bin/losant-usage.js');
 }
@@ -49,12 +49,12 @@ const PROCESS_TIMEOUT_MS = 30 * 60_000;
 export async function runMeasured<T>(
   script: string,
   args: readonly string[],
-  { env = {}, nodeFlags = [] }: { env?: Readonly<Record<string, string>>; nodeFlags?: readonly string[] } = {},
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Measured<T>> {
   const { PATH = '', HOME = '' } = process.env;
   const preload = new URL('usage.js', import.meta.url).href;
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [...nodeFlags, '--import', preload, script, ...args], {
+  const child = spawn(process.execPath, ['--import', preload, script, ...args], {
     cwd: CHECKOUT,
     env: { PATH, HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
@@ -97,24 +97,20 @@ export async function withSimulator<T>(
   }
 }
 
-/** The part of the document of `run --json` and `backfill --json` that is read. */
-export interface RunDocument {
-  readonly requests: number;
-  readonly cells: Readonly<Record<'planned', number>>;
-  readonly rows: Readonly<Record<'inserted', number>>;
-}
+/** The settings of a command that reads nothing from Losant. */
+export const SETTINGS = {
+  LOSANT_INSTANCE_ID: '5c0000000000000000000001',
+  LOSANT_API_URL: 'https://api.example.com',
+  LOSANT_API_TOKEN: 'none',
+  LOG_LEVEL: 'warn',
+};
 
-export interface ProgramSettings {
-  readonly concurrency: number;
-  readonly nodeFlags: readonly string[];
-}
-
-/** Runs `run` or `backfill` at a rate that never limits it. */
+/** Runs a command that loads, at a rate that never limits it. */
 export async function runProgram(
   args: readonly string[],
   { url, instanceId, token, databaseUrl }: SimulatorProcess & { readonly databaseUrl: string },
-  { concurrency, nodeFlags }: ProgramSettings,
-): Promise<Measured<RunDocument>> {
+  concurrency: number,
+): Promise<Measured<{ readonly requests: number }>> {
   const env = {
     LOSANT_API_URL: url,
     LOSANT_API_TOKEN: token,
@@ -124,11 +120,11 @@ export async function runProgram(
     REQUESTS_PER_SECOND: '10000',
     LOG_LEVEL: 'warn',
   };
-  return await runMeasured(LAUNCHER, [...args, '--json'], { env, nodeFlags });
+  return await runMeasured(LAUNCHER, [...args, '--json'], env);
 }
 
 /** A database with the program's tables, to copy. */
-export const TEMPLATE = 'bench_template';
+const TEMPLATE = 'bench_template';
 
 /** Creates the roles and the template. */
 export async function createTemplate(postgres: OwnPostgres): Promise<void> {
@@ -136,7 +132,7 @@ export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   const databaseUrl = toDatabaseUrl(postgres, TEMPLATE);
   await query(databaseUrl, readRolesSql());
   const args = ['migrate', '--json'];
-  await runMeasured(LAUNCHER, args, { env: { DATABASE_URL: addLogin(args, databaseUrl) } });
+  await runMeasured(LAUNCHER, args, { DATABASE_URL: addLogin(args, databaseUrl) });
 }
 
 /** Returns the URL of a database with the login of the role that a command's user has. */
@@ -144,13 +140,9 @@ export function addLogin(args: readonly string[], databaseUrl: string): string {
   return loginAs(getRole(args), removeLogin(databaseUrl));
 }
 
-/** Runs a function with a copy of the template, or with an empty database, and drops it. Its URL is the superuser's. */
-export async function withDatabase<T>(
-  postgres: OwnPostgres,
-  use: (databaseUrl: string) => Promise<T>,
-  template = TEMPLATE,
-): Promise<T> {
-  await query(postgres.url, `create database bench template ${template}`);
+/** Runs a function with a copy of the template, and drops it. Its URL is the superuser's. */
+export async function withDatabase<T>(postgres: OwnPostgres, use: (databaseUrl: string) => Promise<T>): Promise<T> {
+  await query(postgres.url, `create database bench template ${TEMPLATE}`);
   try {
     return await use(toDatabaseUrl(postgres, 'bench'));
   } finally {

@@ -2,8 +2,9 @@
 import { globSync, readFileSync } from 'node:fs';
 import { count } from '../src/terminal/words.ts';
 import { loginAs, removeLogin } from '../test/support/roles.ts';
-import { type Bench, medianOf, type Row } from './cases.ts';
+import { type Bench, medianOf } from './daily.ts';
 import { query, withDatabase } from './processes.ts';
+import type { Row } from './report.ts';
 
 const ORG = `org_id = '5d0000000000000000000064'`;
 const SOME_ORGS = 'org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))';
@@ -27,12 +28,12 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   'one organization, 365 days': `select * from daily_usage where ${ORG} and usage_date >= current_date - 365`,
   'cells of 100 organizations, 30 days': `select * from cells where ${SOME_ORGS} and usage_date >= current_date - 30`,
   'cells of a week': 'select * from cells where usage_date >= current_date - 7',
-  'hours of a week, of which there are none': 'select * from hourly_usage where usage_date >= current_date - 7',
   'heat map, 100 organizations, 90 days': `select org_id, usage_date, standing from daily_usage
     where ${SOME_ORGS} and usage_date >= current_date - 90`,
   gaps: 'select * from coverage_gaps',
   freshness: 'select * from freshness',
-  health: 'select * from health',
+  attention: 'select * from attention',
+  months: 'select * from months',
   'blockers of a month': `select * from month_blockers where month = ${MONTH}`,
   'billing periods': 'select * from billing_period_usage',
   'reconciliation of a month': `select * from reconciliation where ${IN_MONTH}`,
@@ -43,10 +44,6 @@ const QUESTIONS: Readonly<Record<string, string>> = {
     where ${IN_MONTH} and ${ORG}`,
   'limits of all organizations': 'select * from usage_vs_limits',
   'blockers of all months': 'select * from month_blockers',
-  'activity of all organizations': 'select * from organization_activity',
-  'a month compared with the year before': `select * from usage_compared('payload_all_count', ${MONTH},
-    (${NEXT_MONTH} - 1)::date, 'previous_year')`,
-  'values of a filter: distinct streams': 'select distinct stream from cells',
   'long form, 90 days': `select metric, sum(quantity) from daily_usage_long
     where usage_date >= current_date - 90 group by 1`,
   'changes of a month since its closing': `select * from changes_since(${NEXT_MONTH} + interval '1 day') where ${IN_MONTH}`,
@@ -58,35 +55,22 @@ function readDocumentedQuestions(): Record<string, string> {
   return Object.fromEntries(files.map((file) => [file, readFileSync(file, 'utf8').replace(/;\s*$/, '')]));
 }
 
-/** Organizations in a hundred whose notebooks Losant omits. */
-const UNREPORTED = [2, 70];
-
 /**
- * Times each question in the server, without the JIT compiler and with it, with every column computed and no row sent,
- * because a client takes longer to receive the rows.
+ * Times each question in the server, with every column computed and no row sent, because a client takes longer to
+ * receive the rows.
  */
 export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
-  const questions = { ...QUESTIONS, ...readDocumentedQuestions() };
-  const rows = new Map<string, Row>();
-  for (const unreported of UNREPORTED) {
-    await withDatabase(postgres, async (databaseUrl) => {
-      await fillDatabase(databaseUrl, { orgs, days, unreported });
-      for (const [question, statement] of Object.entries(questions)) {
-        const runs: { readonly wallMs: number; readonly withJitMs: number }[] = [];
-        for (let round = 0; round < rounds; round += 1) {
-          const wallMs = await measureQuery(databaseUrl, statement, 'off');
-          runs.push({ wallMs, withJitMs: await measureQuery(databaseUrl, statement, 'on') });
-        }
-        const { wallMs, withJitMs } = medianOf(runs, ['wallMs', 'withJitMs']);
-        const times = { [`${unreported}%Ms`]: wallMs, [`${unreported}% withJitMs`]: withJitMs };
-        rows.set(question, { question, ...rows.get(question), ...times });
-      }
-    });
-  }
-  report(`views: ${count(orgs, 'organization')} × ${days} days, medians of ${rounds}, in the server`, [
-    ...rows.values(),
-  ]);
+  const rows: Row[] = [];
+  await withDatabase(postgres, async (databaseUrl) => {
+    await fillDatabase(databaseUrl, { orgs, days, unreported: 2 });
+    for (const [question, statement] of Object.entries({ ...QUESTIONS, ...readDocumentedQuestions() })) {
+      const runs = [];
+      for (let round = 0; round < rounds; round += 1) runs.push({ wallMs: await measureQuery(databaseUrl, statement) });
+      rows.push({ question, ...medianOf(runs, ['wallMs']) });
+    }
+  });
+  report(`views: ${count(orgs, 'organization')} × ${days} days, medians of ${rounds}, in the server`, rows);
 }
 
 /** Fills a database with `days` days of data. */
@@ -108,8 +92,9 @@ interface PlanTimes {
   readonly 'Planning Time': number;
 }
 
-async function measureQuery(databaseUrl: string, statement: string, jit: 'on' | 'off'): Promise<number> {
-  const url = `${loginAs('reader', removeLogin(databaseUrl))}?options=-csearch_path=losant_usage%20-cjit=${jit}`;
+/** Returns how long the server plans and executes a statement as the reader, in ms. */
+export async function measureQuery(databaseUrl: string, statement: string): Promise<number> {
+  const url = `${loginAs('reader', removeLogin(databaseUrl))}?options=-csearch_path=losant_usage`;
   const explain = `explain (analyze, timing off, format json) ${statement}`;
   const [row] = await query<{ 'QUERY PLAN': readonly [PlanTimes] }>(url, explain);
   const { 'Execution Time': execution, 'Planning Time': planning } = row?.['QUERY PLAN'][0] ?? {};

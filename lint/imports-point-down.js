@@ -39,7 +39,6 @@ const NEVER = {
 /** Packages that only some parts of src may call. Any file may import their types. */
 export const ONLY_IN = {
   ky: ['src/losant', 'src/worker'],
-  undici: ['src/losant'],
   pg: ['src/database'],
   kysely: ['src/database', 'src/ledger', 'src/queries', 'src/loading', 'src/billing', 'src/console'],
   '@electric-sql/pglite': ['src/database'],
@@ -48,7 +47,7 @@ export const ONLY_IN = {
 /** Files that only a few files of src may import, even for types: the code that writes to Losant, and the simulator. */
 export const ONLY_FOR = {
   'src/losant/admin.ts': ['src/cli/org'],
-  'src/losant/transport.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
+  'src/losant/api.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
   simulator: ['src/cli/demo'],
 };
 

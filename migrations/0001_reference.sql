@@ -70,10 +70,6 @@ return to_char(day::timestamp, 'YYYY-MM-DD');
 create function losant_usage_internal.minute_text(at timestamptz) returns text language sql stable parallel safe
 return to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"');
 
--- The name of an organization, or its ID if there is no name to read.
-create function losant_usage_internal.name_or_id(name text, id text) returns text language sql immutable parallel safe
-return case when name ~ '\S' then name else id end;
-
 -- A cell that is not stored six hours after the end of its day is late.
 create function losant_usage_internal.late_before() returns date language sql stable parallel safe
 return (now() at time zone 'UTC' - interval '6 hours')::date;
@@ -95,7 +91,6 @@ create function losant_usage_internal.current_standing(standing losant_usage.sta
 returns losant_usage.standing language sql stable parallel safe
 return losant_usage_internal.current_day_standing(standing, standing = 'waiting', usage_date);
 
--- Only settled cells are billed.
 create function losant_usage_internal.is_settled(standing losant_usage.standing) returns boolean
 language sql immutable parallel safe
 return standing in ('final', 'waived');
@@ -123,28 +118,6 @@ create aggregate losant_usage_internal.last_level(bigint[]) (
   sfunc = array_larger, stype = bigint[], finalfunc = losant_usage_internal.level_of, combinefunc = array_larger,
   parallel = safe
 );
-
--- The program marks its transactions with a setting. This stops mistakes, not intent: the owner can set it too.
-create function losant_usage_internal.is_manual_write() returns boolean language sql stable parallel safe
-return coalesce(current_setting('losant_usage.program', true), '') = '';
-
--- Rejects a statement. A trigger named reject_manual_write lets all statements of the program pass, one named
--- reject_rewrite only its inserts.
-create function losant_usage_internal.reject_write() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-  if not losant_usage_internal.is_manual_write()
-    and (tg_name = 'reject_manual_write' or (tg_name = 'reject_rewrite' and tg_op = 'INSERT')) then
-    return null;
-  end if;
-  raise exception 'losant_usage.%: % is not allowed', tg_table_name, lower(tg_op) using hint = tg_argv[0];
-end
-$$;
-
-create trigger reject_change before insert or update or delete or truncate on losant_usage.streams
-  execute function losant_usage_internal.reject_write('streams and metrics are changed only by migrations');
-create trigger reject_change before insert or update or delete or truncate on losant_usage.metrics
-  execute function losant_usage_internal.reject_write('streams and metrics are changed only by migrations');
 
 comment on schema losant_usage is 'Usage of a Losant instance by organization and UTC day, for billing and BI.';
 comment on schema losant_usage_internal is 'Building blocks of schema losant_usage. They may change in any version.';

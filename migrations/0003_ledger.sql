@@ -1,17 +1,16 @@
 -- The ledger: a row for every expected cell (organization, stream, usage day), a row with all values of an
 -- organization's day, and the record of what was restated, quarantined and waived.
 
--- A track is a span of days, and those of an organization and stream neither touch nor overlap. Cells exist for every
--- day from first_day up to next_day, exclusive; those up to last_day, at most yesterday, are still to be created.
+-- The one span of days for which the cells of an organization and stream are expected. Cells exist for every day from
+-- first_day up to next_day, exclusive; those up to last_day, at most yesterday, are still to be created.
 create table losant_usage.tracks (
   org_id text collate "C" not null,
   stream text collate "C" not null,
   first_day date not null check (first_day between '2015-01-01' and '2049-12-31'),
   next_day date not null check (next_day >= first_day and next_day <= '2050-01-01'),
   last_day date check (last_day >= first_day and last_day >= next_day - 1),
-  primary key (org_id, stream, first_day)
+  primary key (org_id, stream)
 );
-create unique index tracks_current on losant_usage.tracks (org_id, stream) where last_day is null;
 create index tracks_unrecorded on losant_usage.tracks (next_day) where last_day is null or next_day <= last_day;
 
 -- No foreign keys: rows only come from a join with organizations.
@@ -21,9 +20,6 @@ create table losant_usage.coverage (
   standing losant_usage.standing not null default 'waiting',
   is_stored boolean not null default false,
   is_reported boolean not null default false,
-  omissions smallint not null default 0 check (omissions between 0 and 3),
-  last_omitted_at timestamptz,
-  doubted_at timestamptz,
   revision integer not null default 0,
   failed_reads integer not null default 0,
   last_read_at timestamptz,
@@ -54,6 +50,8 @@ create index coverage_not_final on losant_usage.coverage (org_id, month) where s
 create index coverage_not_final_month on losant_usage.coverage (month) where standing <> 'final';
 -- For what was loaded lately. Ranges of pages are enough, as in usage_days_changed.
 create index coverage_first_loaded on losant_usage.coverage using brin (first_loaded_at) with (pages_per_range = 16);
+create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_at)
+  where first_loaded_at >= (month + interval '1 month') at time zone 'UTC';
 create index coverage_failing on losant_usage.coverage (usage_date) where failed_reads > 0;
 
 -- The values of a cell are stored together or not at all; null: not stored. A day is created with its first cell;
@@ -109,12 +107,16 @@ create table losant_usage.revisions (
   old jsonb not null,
   new jsonb not null,
   was_final boolean not null,
-  run_id uuid not null,
-  changed_at timestamptz not null default clock_timestamp()
+  run_id uuid,
+  reason text,
+  changed_by text not null default session_user,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint revisions_cause check ((run_id is null) = (reason is not null))
 );
 create index revisions_cell on losant_usage.revisions (org_id, usage_date, stream);
 create index revisions_changed_at on losant_usage.revisions (changed_at);
 create index revisions_final on losant_usage.revisions (id) where was_final;
+create index revisions_day on losant_usage.revisions (usage_date, changed_at);
 
 create table losant_usage.waivers (
   id bigint generated always as identity primary key,
@@ -122,9 +124,7 @@ create table losant_usage.waivers (
   stream text collate "C" not null,
   usage_date date not null,
   reason text not null,
-  kind text not null generated always as (case when waived_by_run is null then 'person' else 'program' end) stored,
   waived_by text not null default session_user,
-  waived_by_run uuid,
   waived_at timestamptz not null default clock_timestamp(),
   lifted_at timestamptz check (lifted_at >= waived_at),
   lifted_by_run uuid
@@ -192,24 +192,16 @@ $$;
 create trigger touch_day before update on losant_usage.usage_days
   for each row execute function losant_usage_internal.touch_day();
 
--- The ledger records what the program read and decided, so only the program writes it.
-create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.tracks
-  execute function losant_usage_internal.reject_write(
-    'LOSANT_ORG_IDS and STREAMS say what is tracked; losant-usage backfill adds earlier days');
-create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage
-  execute function losant_usage_internal.reject_write(
-    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
-create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.usage_days
-  execute function losant_usage_internal.reject_write(
-    'losant-usage backfill --force reads days again; losant-usage waive accepts cells as they stand');
-create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.revisions
-  execute function losant_usage_internal.reject_write('the record of changes is append-only: '
+-- Statements and revisions are append-only, for their owner too.
+create function losant_usage_internal.reject_change() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'losant_usage.%: % is not allowed', tg_table_name, lower(tg_op) using hint = tg_argv[0];
+end
+$$;
+create trigger reject_change before update or delete or truncate on losant_usage.revisions
+  execute function losant_usage_internal.reject_change('the record of changes is append-only: '
     'losant-usage backfill --force reads days again and adds what differs');
-create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.waivers
-  execute function losant_usage_internal.reject_write(
-    'losant-usage waive accepts a cell; a later good read lifts the waiver');
-create trigger reject_rewrite before insert or update or delete or truncate on losant_usage.quarantine
-  execute function losant_usage_internal.reject_write('quarantine is append-only; only loads write it');
 
 -- The expected days of tracks through yesterday.
 create view losant_usage_internal.expected_spans as
@@ -231,19 +223,19 @@ where t.next_day < losant_usage_internal.today() and (t.last_day is null or t.ne
 create view losant_usage_internal.expected_cells as
 select usage_date, month, org_id, stream, standing as stored_standing,
   losant_usage_internal.current_standing(standing, usage_date) as standing, reason, detail, is_stored, is_reported,
-  omissions, doubted_at, revision, last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at,
+  revision, last_read_at, next_read_at, failed_reads, last_attempt_at, first_loaded_at,
   finalized_at, run_id, response_sha256
 from losant_usage.coverage
 union all
 select usage_date, month, org_id, stream, 'waiting', losant_usage_internal.current_standing('waiting', usage_date),
-  'never_read', null, false, false, 0::smallint, null, 0, null, (usage_date + 1)::timestamp at time zone 'UTC', 0, null,
+  'never_read', null, false, false, 0, null, (usage_date + 1)::timestamp at time zone 'UTC', 0, null,
   null, null, null, null
 from losant_usage_internal.unrecorded_cells;
 
 -- The condition is that of an index.
 create view losant_usage_internal.non_final_cells as
 select usage_date, month, org_id, stream, standing, reason, detail, is_stored, failed_reads, next_read_at,
-  last_attempt_at, doubted_at
+  last_attempt_at
 from losant_usage_internal.expected_cells where stored_standing <> 'final';
 
 -- Every expected day through yesterday: the rows that exist, and those that no run has created yet.
@@ -267,21 +259,19 @@ create view losant_usage_internal.org_days as
 select * from losant_usage_internal.expected_days where standing is not null;
 
 create view losant_usage.cells as
-select o.instance_id, c.org_id, c.stream, c.usage_date, c.standing, c.reason, c.detail, c.is_stored, c.is_reported,
-  c.omissions, c.revision, c.last_read_at, c.next_read_at, c.failed_reads, c.last_attempt_at, c.first_loaded_at,
-  c.finalized_at, c.run_id, c.response_sha256
-from losant_usage_internal.expected_cells c join losant_usage.organizations o on o.org_id = c.org_id;
+select org_id, stream, usage_date, month, standing, reason, detail, is_stored, is_reported, revision, last_read_at,
+  next_read_at, failed_reads, last_attempt_at, first_loaded_at, finalized_at, run_id, response_sha256
+from losant_usage_internal.expected_cells;
 
 create view losant_usage.coverage_gaps as
-select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.stream, c.usage_date,
+select c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.stream, c.usage_date,
   c.standing, c.reason, c.detail, c.failed_reads, c.next_read_at, c.last_attempt_at
 from losant_usage_internal.non_final_cells c join losant_usage.organizations o on o.org_id = c.org_id
 where losant_usage_internal.is_gap(c.standing);
 
-comment on table losant_usage.tracks is 'Spans of expected days, at least one day apart, by organization and stream. Every day from first_day up to next_day has a cell.';
+comment on table losant_usage.tracks is 'The span of expected days by organization and stream, without holes. Every day from first_day up to next_day has a cell.';
 comment on column losant_usage.tracks.next_day is 'First day without cells (UTC).';
 comment on table losant_usage.coverage is 'The read state of every cell (organization, stream, usage day) that exists. Query the view cells instead: it has the standing as of now.';
-comment on column losant_usage.coverage.doubted_at is 'Since when the cell has been in doubt (UTC, database clock); null unless it is.';
 comment on table losant_usage.usage_days is 'All stored numbers of an organization and day, one row. The numbers of a cell are stored together or not at all.';
 comment on column losant_usage.usage_days.hours_all_bytes is 'Size of all payloads by UTC hour (bytes): 24 numbers; null if not stored.';
 comment on column losant_usage.usage_days.hours_all_count is 'All payloads by UTC hour: 24 numbers; null if not stored.';
@@ -292,12 +282,14 @@ comment on column losant_usage.usage_days.payload_sources is 'Payloads by type a
 comment on table losant_usage.revisions is 'Every change of a stored number; append-only. The first load is not a change.';
 comment on column losant_usage.revisions.new is 'The same values after the change; null: not there.';
 comment on column losant_usage.revisions.old is 'Values that changed, by column and key of usage_days, before the change; null: not there.';
-comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive and by runs.';
-comment on column losant_usage.waivers.lifted_at is 'When a good read, another waiver or a creation date that moved back ended it (UTC); null while it is in force.';
+comment on column losant_usage.revisions.changed_by is 'Database user whose transaction made the change.';
+comment on column losant_usage.revisions.reason is 'Why a person replaced the numbers by zeros (waive --zero); null for a change by a run.';
+comment on column losant_usage.revisions.run_id is 'Run that changed the numbers; null if a person did.';
+comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive.';
+comment on column losant_usage.waivers.lifted_at is 'When a good read or another waiver ended it (UTC); null while it is in force.';
 comment on column losant_usage.waivers.lifted_by_run is 'Run that lifted it; null while it is in force, or if another waiver ended it.';
 comment on column losant_usage.waivers.waived_at is 'When the cell was waived (UTC).';
 comment on column losant_usage.waivers.waived_by is 'Database user who waived the cell.';
-comment on column losant_usage.waivers.waived_by_run is 'Run that waived the cell; null if a person did.';
 comment on table losant_usage.quarantine is 'Invalid responses, which were not loaded; append-only. A response that equals the last one of its days is not stored again, nor another with the same problem within a day.';
 comment on column losant_usage.quarantine.body_gzip is 'Response bodies as received, joined by line breaks, gzip; at most 256 Ki characters; null if there were none.';
 comment on column losant_usage.quarantine.body_sha256 is 'SHA-256 over the bodies.';

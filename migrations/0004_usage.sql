@@ -8,7 +8,7 @@
 -- them, and the row type of a view would break the function when the view gets a column.
 
 create view losant_usage.daily_usage as
-select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, d.usage_date,
+select d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, d.usage_date,
   losant_usage_internal.current_day_standing(d.standing, d.is_waiting, d.usage_date) as standing,
   d.standing = 'final' as is_final, d.unreported_streams is null as is_reported,
   d.devices_created, d.devices_deleted, d.devices_total, d.notebook_minutes, d.notebook_completed, d.notebook_canceled,
@@ -34,7 +34,7 @@ return case stream when 'device_counts' then d.devices_total when 'notebook_minu
 -- The cells of a final day are those that have numbers, and final as well. Only those of other days are looked up:
 -- between two large tables, a range of days would reach only one of them.
 create view losant_usage.daily_usage_long as
-select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
+select d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
   m.stream, m.metric, m.unit, m.kind, losant_usage_internal.number_of(d, m.metric) as quantity, d.standing,
   true as is_final, (m.stream = any (d.unreported_streams)) is not true as is_reported
 from losant_usage_internal.org_days d
@@ -42,7 +42,7 @@ join losant_usage.organizations o on o.org_id = d.org_id
 join losant_usage.metrics m on losant_usage_internal.has_numbers_of(d, m.stream)
 where d.standing = 'final'
 union all
-select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, d.usage_date, m.stream, m.metric,
+select d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, d.usage_date, m.stream, m.metric,
   m.unit, m.kind, losant_usage_internal.number_of(d, m.metric), c.standing, c.standing = 'final', c.is_reported
 from losant_usage_internal.org_days d
 join losant_usage.organizations o on o.org_id = d.org_id
@@ -53,20 +53,6 @@ cross join lateral (
 ) as c
 join losant_usage.metrics m on m.stream = c.stream
 where d.standing <> 'final';
-
-create view losant_usage.device_counts as
-select usage_date, org_id, devices_created as created, devices_deleted as deleted, devices_total as total
-from losant_usage.usage_days where devices_created is not null;
-
-create view losant_usage.notebook_minutes as
-select usage_date, org_id, notebook_minutes as minutes, notebook_completed as completed, notebook_canceled as canceled,
-  notebook_errored as errored, notebook_timeout as timeout
-from losant_usage.usage_days where notebook_minutes is not null;
-
-create view losant_usage.payload_totals as
-select usage_date, org_id, payload_billable_count as billable_count, payload_all_count as all_count,
-  payload_all_bytes as all_bytes
-from losant_usage.usage_days where payload_billable_count is not null;
 
 -- Keys are listed in the select list, because a function in FROM takes several times as long for each object. What a
 -- type has is always an object: the planner, which expects a hundred keys in any object, expects few of one JSON type.
@@ -86,14 +72,14 @@ from (
 ) as s;
 
 create view losant_usage.payload_sources as
-select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
+select c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
   c.payload_type, c.source, c.count, c.changed_at
 from losant_usage_internal.source_counts c
 left join losant_usage.organizations o on o.org_id = c.org_id;
 
 -- A range of days reaches the cells, and their numbers are looked up by the key: a join would limit one table only.
 create view losant_usage.hourly_usage as
-select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
+select c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.usage_date,
   (c.usage_date + h.hour * interval '1 hour') at time zone 'UTC' as hour, c.standing, c.standing = 'final' as is_final,
   c.is_reported,
   d.hours_billable_count[h.hour + 1] as payload_billable_count, d.hours_all_count[h.hour + 1] as payload_all_count,
@@ -153,7 +139,7 @@ end
 $$;
 
 create type losant_usage_internal.local_day as (
-  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text,
+  org_id text collate "C", org_name text, referral_id text, plan_id text,
   customer_id text, local_date date, hours integer, hours_stored integer, standing losant_usage.standing,
   is_final boolean, is_reported boolean, payload_billable_count bigint, payload_all_count bigint,
   payload_all_bytes bigint
@@ -162,7 +148,7 @@ create type losant_usage_internal.local_day as (
 create function losant_usage.local_daily_usage(time_zone text) returns setof losant_usage_internal.local_day
 language sql stable parallel safe
 begin atomic
-  select o.instance_id, d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+  select d.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     d.local_date, d.hours, d.hours_stored, d.standing, d.hours_stored = d.hours and d.standing = 'final', d.is_reported,
     case when d.hours_stored = d.hours then d.billable_count end,
     case when d.hours_stored = d.hours then d.all_count end,
@@ -189,19 +175,6 @@ end;
 comment on view losant_usage.daily_usage is 'Usage by organization and expected day through yesterday, one row each; numbers that are not stored are null. Key: org_id, usage_date. Source: usage_days, coverage.';
 comment on view losant_usage.daily_usage_long is 'daily_usage with one row per metric. Use it for few organizations or days, and monthly_usage for months. Key: org_id, usage_date, metric. Source: daily_usage, cells.';
 comment on column losant_usage.daily_usage_long.quantity is 'Number in its unit; null if not stored.';
-comment on view losant_usage.device_counts is 'Devices by organization and stored day, with Losant’s column names. Key: org_id, usage_date. Source: usage_days.';
-comment on column losant_usage.device_counts.created is 'Devices created (devices).';
-comment on column losant_usage.device_counts.deleted is 'Devices deleted (devices).';
-comment on view losant_usage.notebook_minutes is 'Notebook executions by organization and stored day, with Losant’s column names. Key: org_id, usage_date. Source: usage_days.';
-comment on column losant_usage.notebook_minutes.canceled is 'Executions that were canceled.';
-comment on column losant_usage.notebook_minutes.completed is 'Executions that completed.';
-comment on column losant_usage.notebook_minutes.errored is 'Executions that failed.';
-comment on column losant_usage.notebook_minutes.minutes is 'Execution time (minutes).';
-comment on column losant_usage.notebook_minutes.timeout is 'Executions that timed out.';
-comment on view losant_usage.payload_totals is 'Payloads by organization and stored day, with Losant’s column names. Key: org_id, usage_date. Source: usage_days.';
-comment on column losant_usage.payload_totals.all_bytes is 'Size of all payloads, billable or not (bytes).';
-comment on column losant_usage.payload_totals.all_count is 'All payloads, billable or not.';
-comment on column losant_usage.payload_totals.billable_count is 'Billable payloads.';
 comment on view losant_usage.payload_sources is 'Payloads by organization, stored day, type and source. Key: org_id, usage_date, payload_type, source. Source: usage_days.';
 comment on column losant_usage.payload_sources.count is 'Payloads. Types and sources that Losant omits on a day have no row: divide sums by days instead of averaging rows.';
 comment on column losant_usage.payload_sources.payload_type is 'Payload type as reported by Losant.';

@@ -40,7 +40,7 @@ export type DatabaseErrorKind =
   /** No connection: wrong host or port, server down, connection lost. */
   | 'database_unreachable'
   /** The server rejected the program: password, privileges, unknown database, encryption. */
-  | 'database_refused'
+  | 'database_rejected'
   /** The server failed at a statement: disk full, statement timeout, lock timeout. */
   | 'database_failed'
   /** The schema is missing or older than the program, or the server is older than Postgres 15. */
@@ -79,7 +79,7 @@ export const FAILURES = {
   /** 405: the install is too old for the endpoint. */
   not_supported: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 400, 413 or another 4xx: sending the same request again cannot help. */
-  refused: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
+  rejected: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 429, or 503 with Retry-After, beyond the bound on waiting. */
   rate_limited: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: false },
   /** 5xx. */
@@ -156,22 +156,22 @@ export const EXIT = {
   /** Another process has the lease or the embedded folder. */
   busy: 4,
   /** Losant rejected the token or a scope. */
-  refused: 5,
+  rejected: 5,
   interrupted: 130,
   terminated: 143,
 } as const;
 
 const EXIT_CODES: Readonly<Record<string, number>> = {
   settings: EXIT.usage,
-  database_refused: EXIT.usage,
+  database_rejected: EXIT.usage,
   database_too_old: EXIT.usage,
   database_too_new: EXIT.usage,
   database_mismatch: EXIT.usage,
   lease_busy: EXIT.busy,
   lease_lost: EXIT.busy,
   folder_locked: EXIT.busy,
-  unauthorized: EXIT.refused,
-  forbidden: EXIT.refused,
+  unauthorized: EXIT.rejected,
+  forbidden: EXIT.rejected,
   interrupted: EXIT.interrupted,
   terminated: EXIT.terminated,
 };
@@ -185,11 +185,11 @@ export function exitCodeOf(error: unknown): number {
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
-  return isChange && ['refused', 'not_found', 'not_supported'].includes(kind);
+  return isChange && ['rejected', 'not_found', 'not_supported'].includes(kind);
 }
 
-/** From worst to best, for a command over several instances. */
-const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.busy, EXIT.incomplete];
+/** From worst to best, for a command that has several of them. */
+const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.rejected, EXIT.busy, EXIT.incomplete];
 
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;

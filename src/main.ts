@@ -18,7 +18,6 @@ process.exitCode = await run(process.argv.slice(2), {
   stderr: process.stderr,
   signal: listenToSignals(),
   hostNow: Date.now,
-  random: Math.random,
   newId: randomUUID,
   host: hostname(),
   version: readVersion(),

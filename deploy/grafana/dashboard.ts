@@ -1,12 +1,11 @@
 /** The parts that the dashboards share. */
-import { type PanelDescription, renderAnnotation, renderPanels, renderQueryVariable, renderSource } from './panels.ts';
+import { type PanelDescription, renderAnnotation, renderPanels, renderSource } from './panels.ts';
 
 /** The first and last UTC day of the time range; the last is at most yesterday. */
-export const FIRST_DAY = `($__timeFrom()::timestamptz at time zone 'UTC')::date`;
+const FIRST_DAY = `($__timeFrom()::timestamptz at time zone 'UTC')::date`;
 const YESTERDAY = `(now() at time zone 'UTC')::date - 1`;
-export const LAST_DAY = `least(($__timeTo()::timestamptz at time zone 'UTC')::date, ${YESTERDAY})`;
+const LAST_DAY = `least(($__timeTo()::timestamptz at time zone 'UTC')::date, ${YESTERDAY})`;
 export const IN_RANGE = `usage_date between ${FIRST_DAY} and ${LAST_DAY}`;
-export const OF_INSTANCES = 'instance_id in (${instance:sqlstring})';
 
 const ANNOTATIONS = [
   renderAnnotation(
@@ -15,17 +14,17 @@ const ANNOTATIONS = [
     `select date_trunc('hour', changed_at, 'UTC') as "time", count(*) || ' final numbers restated' as "text",
   'restatement' as "tags"
 from losant_usage.restatements
-where ${OF_INSTANCES} and was_final and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+where was_final and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 group by 1
 order by 1`,
   ),
   renderAnnotation(
-    'Closings',
+    'Statements',
     'blue',
-    `select closed_at as "time",
-  to_char(month::timestamp, 'YYYY-MM') || ', ' || kind || ' by ' || closed_by as "text", kind as "tags"
+    `select created_at as "time",
+  to_char(month::timestamp, 'YYYY-MM') || ', ' || kind || ' by ' || created_by as "text", kind as "tags"
 from losant_usage.statements
-where ${OF_INSTANCES} and closed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+where created_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 order by 1`,
   ),
   renderAnnotation(
@@ -34,7 +33,7 @@ order by 1`,
     `select started_at as "time", finished_at as "timeend",
   kind || ' run ' || status || coalesce(': ' || error, '') as "text", status as "tags"
 from losant_usage.runs
-where ${OF_INSTANCES} and started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+where started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
   and status in ('failed', 'interrupted', 'partial')
 order by 1`,
   ),
@@ -46,19 +45,12 @@ const DATABASE_SOURCE = renderSource(
   'grafana-postgresql-datasource',
   'losant-usage-postgres',
 );
-const INSTANCE = renderQueryVariable(
-  { name: 'instance', label: 'Instance', description: 'Losant instances to show.' },
-  `select instance_id as __value, coalesce(name, instance_id) as __text
-from losant_usage.instances
-order by 2, 1`,
-  { isMulti: true },
-);
 
 export interface DashboardDescription {
   readonly uid: string;
   readonly title: string;
   readonly description: string;
-  /** The variables other than the database and the instance. */
+  /** The variables other than the database. */
   readonly variables: readonly object[];
   readonly panels: readonly PanelDescription[];
 }
@@ -86,7 +78,7 @@ export function renderDashboard({ uid, title, description, variables, panels }: 
         keepTime: true,
       },
     ],
-    templating: { list: [DATABASE_SOURCE, INSTANCE, ...variables] },
+    templating: { list: [DATABASE_SOURCE, ...variables] },
     annotations: { list: ANNOTATIONS },
     panels: renderPanels(panels),
   };

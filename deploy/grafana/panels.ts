@@ -179,32 +179,18 @@ interface VariableText {
 }
 
 /** Renders a variable whose query returns the values, as `__value` and `__text`. */
-export function renderQueryVariable(text: VariableText, sql: string, { isMulti }: { isMulti: boolean }): object {
+export function renderQueryVariable(text: VariableText, sql: string): object {
   return {
     ...text,
     type: 'query',
     datasource: DATABASE,
     query: sql,
     definition: sql,
-    current: isMulti ? { text: ['All'], value: ['$__all'] } : {},
-    includeAll: isMulti,
-    multi: isMulti,
-    refresh: 1,
-    sort: 0,
-  };
-}
-
-/** Renders a variable with fixed choices: label → value. */
-export function renderChoice(text: VariableText, choices: Readonly<Record<string, string>>): object {
-  const [[firstLabel, firstValue] = []] = Object.entries(choices);
-  const query = Object.entries(choices).map(([label, value]) => `${label} : ${value}`);
-  return {
-    ...text,
-    type: 'custom',
-    query: query.join(', '),
-    current: { text: firstLabel, value: firstValue },
+    current: {},
     includeAll: false,
     multi: false,
+    refresh: 1,
+    sort: 0,
   };
 }
 

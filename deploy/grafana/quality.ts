@@ -1,8 +1,20 @@
 /** The dashboard of data quality and the worker: what is missing, in doubt or restated, and worker health. */
-import { IN_RANGE, OF_INSTANCES, renderDashboard } from './dashboard.ts';
+import { IN_RANGE, renderDashboard } from './dashboard.ts';
 import { renderSource } from './panels.ts';
 
 const ledger = [
+  {
+    type: 'table',
+    title: 'Attention',
+    description: 'Independent of the time range: what needs attention now, with the command that shows or resolves it.',
+    width: 24,
+    height: 7,
+    columns: { Count: 'count' },
+    sql: `select kind::text as "Kind", coalesce(org_name, subject) as "Subject", count as "Count",
+  to_char(since_day::timestamp, 'YYYY-MM-DD') as "Oldest day", detail as "Detail", remedy as "Remedy"
+from losant_usage.attention
+order by kind, 2, subject`,
+  },
   {
     type: 'table',
     title: 'Completeness by stream',
@@ -12,14 +24,13 @@ const ledger = [
     width: 24,
     height: 7,
     columns: { Organizations: 'count', 'Complete organizations': 'count', Gaps: 'problems' },
-    sql: `select coalesce(i.name, i.instance_id) as "Instance", f.stream as "Stream",
+    sql: `select f.stream as "Stream",
   to_char(f.complete_to::timestamp, 'YYYY-MM-DD') as "Complete to",
   f.orgs as "Organizations", f.orgs_complete as "Complete organizations", f.gaps as "Gaps",
   to_char(f.oldest_gap::timestamp, 'YYYY-MM-DD') as "Oldest gap", i.list_problem as "List problem"
 from losant_usage.freshness f
-join losant_usage.instances i on i.instance_id = f.instance_id
-where f.${OF_INSTANCES}
-order by 1, f.instance_id, f.stream`,
+cross join losant_usage.instance i
+order by f.stream`,
   },
   {
     type: 'stack',
@@ -32,7 +43,7 @@ order by 1, f.instance_id, f.stream`,
     columns: {},
     sql: `select usage_date::timestamp at time zone 'UTC' as "time", standing::text as metric, count(*) as value
 from losant_usage.cells
-where ${OF_INSTANCES} and ${IN_RANGE} and standing <> 'final'
+where ${IN_RANGE} and standing <> 'final'
 group by usage_date, standing
 order by 1, standing`,
   },
@@ -47,7 +58,6 @@ order by 1, standing`,
   count(distinct org_id) as "Organizations", to_char(min(usage_date)::timestamp, 'YYYY-MM-DD') as "Oldest",
   to_char(max(usage_date)::timestamp, 'YYYY-MM-DD') as "Newest"
 from losant_usage.coverage_gaps
-where ${OF_INSTANCES}
 group by stream, standing, reason
 order by 4 desc, 1, 2, 3`,
   },
@@ -58,29 +68,29 @@ order by 4 desc, 1, 2, 3`,
     width: 12,
     height: 8,
     columns: { Organizations: 'problems' },
-    sql: `select coalesce(i.name, i.instance_id) as "Instance", b.cause as "Cause",
+    sql: `select b.cause as "Cause",
   nullif(count(b.org_id), 0) as "Organizations", min(b.remedy) as "Example remedy"
 from losant_usage.month_blockers b
-join losant_usage.instances i on i.instance_id = b.instance_id
-where b.${OF_INSTANCES} and b.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
-group by i.instance_id, i.name, b.cause
-order by 1, i.instance_id, b.cause`,
+where b.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
+group by b.cause
+order by b.cause`,
   },
   {
     type: 'table',
-    title: 'Sums that do not reconcile',
+    title: 'Differences',
     description:
-      "Settled sums that differ from Losant's own totals, " +
-      'or from the counterpart stream that counts the same payloads.',
+      "Sums that differ from Losant's own totals, or from another stream that counts the same payloads. " +
+      'A difference that is settled blocks its month.',
     width: 12,
     height: 8,
-    columns: { 'Our sum': 'count', Other: 'count', Difference: 'problems' },
+    columns: { Quantity: 'count', 'Other quantity': 'count', Difference: 'count', Organizations: 'count' },
     sql: `select to_char(usage_date::timestamp, 'YYYY-MM-DD') as "Day", metric as "Metric",
-  compared_with as "Compared with", quantity as "Our sum", total as "Other",
-  difference as "Difference", orgs_differing as "Organizations"
+  compared_with as "Compared with", quantity as "Quantity",
+  coalesce(losant_total, compared_quantity) as "Other quantity", difference as "Difference",
+  orgs_differing as "Organizations", is_settled as "Settled"
 from losant_usage.reconciliation
-where ${OF_INSTANCES} and ${IN_RANGE} and outcome = 'differs'
-order by usage_date desc, instance_id, metric, compared_with`,
+where ${IN_RANGE} and outcome = 'difference'
+order by usage_date desc, metric, compared_with`,
   },
   {
     type: 'table',
@@ -94,7 +104,7 @@ order by usage_date desc, instance_id, metric, compared_with`,
   payload_type as "Type", source as "Source", old_quantity as "Old", new_quantity as "New",
   difference as "Difference", was_final as "Was final"
 from losant_usage.restatements
-where ${OF_INSTANCES} and hour is null and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+where hour is null and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 order by changed_at desc, revision_id desc, metric, payload_type, source
 limit 100`,
   },
@@ -110,7 +120,7 @@ limit 100`,
   to_char(q.last_day::timestamp, 'YYYY-MM-DD') as "Last day", q.reason as "Reason", q.detail as "Detail"
 from losant_usage.quarantine q
 join losant_usage.organizations o on o.org_id = q.org_id
-where o.${OF_INSTANCES} and q.seen_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+where q.seen_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 order by q.seen_at desc, q.id desc
 limit 100`,
   },
@@ -125,7 +135,7 @@ limit 100`,
   (r.counts -> 'cells' ->> 'planned')::bigint as "Due",
   (r.counts -> 'cells' ->> 'failed')::bigint as "Failed", r.error as "Error", r.version as "Version"
 from losant_usage.runs r
-where r.${OF_INSTANCES} and r.started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+where r.started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
 order by r.started_at desc, r.run_id
 limit 100`,
   },
@@ -144,13 +154,13 @@ const worker = [
     height: 8,
     unit: 'short',
     series: {
-      '{{instance_id}} {{stream}}': 'max by (instance_id, stream) (losant_usage_yesterday_incomplete_cells)',
+      '{{stream}}': 'max by (stream) (losant_usage_yesterday_incomplete_cells)',
     },
   },
   {
     type: 'line',
     title: 'Runs by result',
-    description: 'Runs per hour, over all instances.',
+    description: 'Runs per hour, of all processes.',
     width: 12,
     height: 8,
     unit: 'short',

@@ -1,13 +1,8 @@
-/** The dashboard of usage: all organizations, those that changed most, and one organization. */
-import { FIRST_DAY, IN_RANGE, LAST_DAY, OF_INSTANCES, renderDashboard } from './dashboard.ts';
-import { renderChoice, renderQueryVariable } from './panels.ts';
+/** The dashboard of usage: all organizations, the largest of them, and one organization. */
+import { IN_RANGE, renderDashboard } from './dashboard.ts';
+import { renderQueryVariable } from './panels.ts';
 
-const RANGE = `${FIRST_DAY}, ${LAST_DAY}`;
-const COMPARED = `losant_usage.usage_compared(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as u`;
-/** Sums a column. Organizations that do not exist add 0, also to a day of which nothing is stored yet. */
-const sumStored = (column: string) =>
-  `case when bool_and(${column} is not null) or sum(${column}) > 0 then sum(${column}) end`;
-const IS_COMPARABLE = 'u.quantity is not null and u.previous_quantity is not null';
+const OF_METRIC = `metric = \${metric:sqlstring} and ${IN_RANGE}`;
 
 const variables = [
   renderQueryVariable(
@@ -16,23 +11,12 @@ const variables = [
 from losant_usage.metrics
 where kind = 'flow'
 order by metric <> 'payload_billable_count', position`,
-    { isMulti: false },
-  ),
-  renderChoice(
-    { name: 'comparison', label: 'Compared with', description: 'Days that each day is compared with.' },
-    {
-      'same weekdays before': 'same_weekdays',
-      'previous days': 'previous_days',
-      'same weekdays a year earlier': 'previous_year',
-    },
   ),
   renderQueryVariable(
     { name: 'org', label: 'Organization', description: 'Organization shown in the lower half.' },
     `select org_id as __value, name || coalesce(' (' || referral_id || ')', '') as __text
 from losant_usage.organizations
-where ${OF_INSTANCES}
 order by 2, 1`,
-    { isMulti: false },
   ),
 ];
 
@@ -46,94 +30,68 @@ const allOrganizations = [
     width: 12,
     height: 4,
     columns: { Organizations: 'count', Gaps: 'problems', 'Organizations with gaps': 'problems' },
-    sql: `select case when bool_and(f.has_complete_days)
-    then to_char(min(f.complete_to)::timestamp, 'YYYY-MM-DD') end as "Complete to",
-  sum(f.orgs) as "Organizations", sum(f.gaps) as "Gaps",
-  (select count(distinct org_id) from losant_usage.coverage_gaps where ${OF_INSTANCES}) as "Organizations with gaps"
-from (
-  select bool_and(complete_to is not null) as has_complete_days,
-    min(complete_to) filter (where orgs > 0 or complete_to < last_day) as complete_to,
-    max(orgs) as orgs, sum(gaps) as gaps
-  from losant_usage.freshness
-  where ${OF_INSTANCES}
-  group by instance_id
-) as f`,
+    sql: `select case when bool_and(complete_to is not null)
+    then to_char((min(complete_to) filter (where orgs > 0 or complete_to < last_day))::timestamp, 'YYYY-MM-DD')
+  end as "Complete to",
+  max(orgs) as "Organizations", sum(gaps) as "Gaps",
+  (select count(distinct org_id) from losant_usage.coverage_gaps) as "Organizations with gaps"
+from losant_usage.freshness`,
   },
   {
     type: 'stat',
-    title: 'Time range vs. compared days',
-    description: 'Sums over organization days stored on both sides; “Not comparable” counts the rest.',
+    title: 'Metric in the time range',
+    description: 'The sum of the stored days of all organizations, and the days of organizations that it lacks.',
     width: 12,
     height: 4,
-    columns: { 'In range': 'count', 'Compared days': 'count', Change: 'share', 'Not comparable': 'problems' },
-    sql: `select sum(u.quantity) filter (where ${IS_COMPARABLE}) as "In range",
-  sum(u.previous_quantity) filter (where ${IS_COMPARABLE}) as "Compared days",
-  sum(u.quantity) filter (where ${IS_COMPARABLE})
-    / nullif(sum(u.previous_quantity) filter (where ${IS_COMPARABLE}), 0) - 1 as "Change",
-  count(*) filter (where not (${IS_COMPARABLE})) as "Not comparable"
-from ${COMPARED}
-where u.${OF_INSTANCES}`,
+    columns: { Sum: 'count', Organizations: 'count', 'Days not stored': 'problems' },
+    sql: `select sum(quantity) as "Sum", count(distinct org_id) as "Organizations",
+  count(*) filter (where quantity is null) as "Days not stored"
+from losant_usage.daily_usage_long
+where ${OF_METRIC}`,
   },
   {
     type: 'days',
     title: 'All organizations by day',
-    description:
-      'The metric and the compared days. Red bars (right axis): organizations whose number is not stored, ' +
-      'so the sum excludes them.',
+    description: 'Red bars (right axis): organizations whose number is not stored, so the sum excludes them.',
     width: 24,
     height: 9,
-    columns: { Day: 'count', 'Compared day': 'count', 'Organizations not stored': 'problems' },
-    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", ${sumStored('u.quantity')} as "Day",
-  ${sumStored('u.previous_quantity')} as "Compared day",
-  count(*) filter (where u.quantity is null) as "Organizations not stored"
-from ${COMPARED}
-where u.${OF_INSTANCES}
-group by u.usage_date
+    columns: { Day: 'count', 'Organizations not stored': 'problems' },
+    sql: `select usage_date::timestamp at time zone 'UTC' as "time", sum(quantity) as "Day",
+  count(*) filter (where quantity is null) as "Organizations not stored"
+from losant_usage.daily_usage_long
+where ${OF_METRIC}
+group by usage_date
 order by 1`,
   },
   {
     type: 'table',
-    title: 'Organizations that changed most',
-    description: 'Sums over days stored on both sides; “Days not comparable” counts the rest.',
+    title: 'Largest organizations',
+    description: 'Sums over the stored days of the time range, at most 50 organizations.',
     width: 24,
     height: 11,
-    columns: {
-      'In range': 'count',
-      'Compared days': 'count',
-      Difference: 'count',
-      Change: 'share',
-      'Days not comparable': 'problems',
-    },
-    sql: `select o.name as "Organization", o.referral_id as "Referral ID", o.plan_id as "Plan",
-  sum(u.quantity) filter (where ${IS_COMPARABLE}) as "In range",
-  sum(u.previous_quantity) filter (where ${IS_COMPARABLE}) as "Compared days",
-  sum(u.quantity - u.previous_quantity) as "Difference",
-  sum(u.quantity - u.previous_quantity)
-    / nullif(sum(u.previous_quantity) filter (where ${IS_COMPARABLE}), 0) as "Change",
-  count(*) filter (where not (${IS_COMPARABLE})) as "Days not comparable"
-from ${COMPARED}
-join losant_usage.organizations o on o.org_id = u.org_id
-where u.${OF_INSTANCES}
-group by u.org_id, o.name, o.referral_id, o.plan_id
-order by abs(sum(u.quantity - u.previous_quantity)) desc nulls last, o.name, u.org_id
+    columns: { Sum: 'count', Share: 'share', 'Days not stored': 'problems' },
+    sql: `select org_name as "Organization", referral_id as "Referral ID", plan_id as "Plan", sum(quantity) as "Sum",
+  sum(quantity) / nullif(sum(sum(quantity)) over (), 0) as "Share",
+  count(*) filter (where quantity is null) as "Days not stored"
+from losant_usage.daily_usage_long
+where ${OF_METRIC}
+group by org_id, org_name, referral_id, plan_id
+order by sum(quantity) desc nulls last, org_name, org_id
 limit 50`,
   },
   {
     type: 'table',
     title: 'Months',
-    description:
-      'The last four months with their states. Settling: resolved by the next runs. Partly collected: not loaded ' +
-      'from its first day on.',
+    description: 'The last four months with their states. Settling: resolved by the next runs.',
     width: 24,
     height: 6,
     columns: { 'Organizations blocked': 'problems', 'Organizations to adjust': 'problems' },
-    sql: `select to_char(m.month::timestamp, 'YYYY-MM') as "Month", coalesce(i.name, i.instance_id) as "Instance",
-  m.state as "State", array_to_string(m.causes, ', ') as "Causes", m.orgs_blocked as "Organizations blocked",
-  m.orgs_to_adjust as "Organizations to adjust"
-from losant_usage.months m
-join losant_usage.instances i on i.instance_id = m.instance_id
-where m.${OF_INSTANCES} and m.month >= date_trunc('month', now() at time zone 'UTC' - interval '3 months')::date
-order by m.month desc, 2, m.instance_id`,
+    sql: `select to_char(month::timestamp, 'YYYY-MM') as "Month", state::text as "State",
+  array_to_string(causes, ', ') as "Causes", orgs_blocked as "Organizations blocked",
+  orgs_to_adjust as "Organizations to adjust"
+from losant_usage.months
+where month >= date_trunc('month', now() at time zone 'UTC' - interval '3 months')::date
+order by month desc`,
   },
 ] as const;
 
@@ -141,15 +99,14 @@ const oneOrganization = [
   {
     type: 'days',
     title: 'Organization: metric by day',
-    description: 'With the compared days. A day that is not stored has a red bar instead of a point.',
+    description: 'A day that is not stored has a red bar instead of a point.',
     width: 12,
     height: 9,
-    columns: { Day: 'count', 'Compared day': 'count', 'Not stored': 'problems' },
-    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", u.quantity as "Day",
-  u.previous_quantity as "Compared day",
-  case when u.quantity is null then 1 else 0 end as "Not stored"
-from ${COMPARED}
-where u.org_id = \${org:sqlstring}
+    columns: { Day: 'count', 'Not stored': 'problems' },
+    sql: `select usage_date::timestamp at time zone 'UTC' as "time", quantity as "Day",
+  case when quantity is null then 1 else 0 end as "Not stored"
+from losant_usage.daily_usage_long
+where org_id = \${org:sqlstring} and ${OF_METRIC}
 order by 1`,
   },
   {
@@ -183,8 +140,8 @@ order by 1`,
     type: 'table',
     title: 'Organization: limits this month',
     description:
-      'Month to date and the projected month end, based on the same weekdays of the last 28 days, ' +
-      'with the day on which the limit is exceeded.',
+      'Month to date and the projected month end, from the mean of the stored days, with the day on which the limit ' +
+      'is expected to be exceeded.',
     width: 12,
     height: 9,
     columns: {
@@ -195,8 +152,8 @@ order by 1`,
       'Days not stored': 'problems',
     },
     sql: `select limit_name as "Limit name", quantity as "Used", limit_quantity as "Limit", share as "Share",
-  projected_quantity as "Projected",
-  to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Exceeded on", days_expected - days_stored as "Days not stored"
+  projected_quantity as "Projected", to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Expected to exceed on",
+  days_expected - days_stored as "Days not stored"
 from losant_usage.usage_vs_limits
 where org_id = \${org:sqlstring} and metric is not null
 order by share desc nulls last, limit_name`,
@@ -217,7 +174,7 @@ order by share desc nulls last, limit_name`,
     },
     sql: `select to_char(month::timestamp, 'YYYY-MM') as "Month", payload_billable_count as "Billable payloads",
   payload_all_bytes as "Bytes", notebook_minutes as "Notebook minutes", devices_total as "Devices",
-  standing::text as "Standing", is_billable as "Billable", days_expected - days_stored as "Days not stored"
+  standing::text as "Standing", is_ready as "Ready", days_expected - days_stored as "Days not stored"
 from losant_usage.monthly_usage
 where org_id = \${org:sqlstring}
   and month >= date_trunc('month', now() at time zone 'UTC' - interval '11 months')::date
@@ -228,9 +185,7 @@ order by month desc`,
 export const usage = renderDashboard({
   uid: 'losant-usage',
   title: 'Losant usage',
-  description:
-    'Usage by UTC day, compared with other days, for all organizations and for one. ' +
-    'A number that is not stored is never shown as 0.',
+  description: 'Usage by UTC day, for all organizations and for one. A number that is not stored is never shown as 0.',
   variables,
   panels: [...allOrganizations, ...oneOrganization],
 });

@@ -9,9 +9,7 @@
 \setenv SECRETS :secrets
 \set migrator `cat "$SECRETS/migrator-password"`
 \set writer `cat "$SECRETS/writer-password"`
-\set closer `cat "$SECRETS/closer-password"`
 \set reader `cat "$SECRETS/reader-password"`
 alter role losant_usage_migrator password :'migrator';
 alter role losant_usage_writer password :'writer';
-alter role losant_usage_closer password :'closer';
 alter role losant_usage_reader password :'reader';

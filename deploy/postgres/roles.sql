@@ -14,9 +14,7 @@ do $$
 declare
   name text;
 begin
-  foreach name in array
-    array['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader']
-  loop
+  foreach name in array array['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] loop
     if not exists (select from pg_roles where rolname = name) then
       execute format('create role %I login', name);
     end if;
@@ -31,20 +29,18 @@ $$;
 
 comment on role losant_usage_migrator is 'Owns schema losant_usage and migrates it: losant-usage migrate.';
 comment on role losant_usage_writer is
-  'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, retire, org delete, check.';
-comment on role losant_usage_closer is 'Closes months in schema losant_usage: losant-usage close, statement, verify.';
+  'Writes to schema losant_usage: losant-usage run, worker, backfill, waive, close, org delete, check.';
 comment on role losant_usage_reader is
   'Reads schema losant_usage: BI tools, dry runs, and the commands of losant-usage that need no other role.';
 
--- Both can read what the reader can; the reader's settings below do not apply to them.
-grant losant_usage_reader to losant_usage_writer, losant_usage_closer;
+-- The writer can read what the reader can; the reader's settings below do not apply to it.
+grant losant_usage_reader to losant_usage_writer;
 
 -- This stops mistakes in dashboard SQL early; missing privileges would stop them too.
 alter role losant_usage_reader set default_transaction_read_only = on;
 -- Sorting and grouping a month of many organizations in memory takes about a quarter less work.
 alter role losant_usage_reader set work_mem = '64MB';
 alter role losant_usage_writer set work_mem = '64MB';
-alter role losant_usage_closer set work_mem = '64MB';
 -- The views have many parts: to compile a query takes seconds, and saves less.
 alter role losant_usage_reader set jit = off;
 -- current_date, date_trunc of a usage day and instants without a zone are in UTC, unless a tool sets its own time zone.
@@ -54,7 +50,7 @@ create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;
 
 -- The rest is the owner's to grant, and calls a function of the owner. Another owner than the migrator, which could not
--- `migrate`, is refused; the administrator is only warned, because what exists goes on working as before.
+-- `migrate`, is rejected; the administrator is only warned, because what exists goes on working as before.
 do $$
 declare
   other_owner text;
@@ -75,12 +71,12 @@ begin
   execute format('set local role %I', coalesce(other_owner, 'losant_usage_migrator'));
 end
 $$;
-grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
+grant usage on schema losant_usage to losant_usage_writer, losant_usage_reader;
 
 -- Postgres lets every role execute a new function. Functions of the migrator are an exception.
 alter default privileges for role losant_usage_migrator revoke execute on functions from public;
 
--- Privileges on tables, views and functions are listed in the schema itself (migrations/always.sql), and `migrate`
+-- Privileges on tables, views and functions are listed in the schema itself (migrations/0010_rights.sql), and `migrate`
 -- grants them; no privilege is granted by default. This block is for roles created after `migrate`.
 do $$
 begin

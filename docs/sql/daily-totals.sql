@@ -1,6 +1,6 @@
 -- Question: What did all organizations together use on each of the last 30 days?
 -- Units: payloads, bytes, minutes, devices near the end of the day (a level: do not sum days).
--- Change: for another range, change 30, or use dates. For an instance, add `and instance_id = '…'` before `group by`.
+-- Change: for another range, change 30, or use dates.
 -- payloads_not_stored, minutes_not_stored and devices_not_stored count the organizations that a sum lacks,
 -- those whose stream is not loaded included.
 select usage_date, sum(payload_billable_count) as payload_billable_count, sum(payload_all_bytes) as payload_all_bytes,

@@ -1,6 +1,6 @@
 -- Question: What did all organizations together use in each of the last twelve months?
 -- Units: payloads, bytes, minutes; days_not_stored are days of organizations (UTC).
--- Change: for another range, change both intervals. For an instance, add `and instance_id = '…'` before `group by`.
+-- Change: for another range, change both intervals.
 -- Where days_not_stored is above 0, at least one sum lacks these days.
 -- Sums also lack days on which a stream was not tracked: then month_blockers has the cause not_fully_tracked.
 select month, count(*) as organizations, sum(payload_billable_count) as payload_billable_count,

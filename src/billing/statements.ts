@@ -1,141 +1,145 @@
-import { type Kysely, sql } from 'kysely';
+/** Reads statements: what they bill in total, and what they bill to each customer. */
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { NamedInstance } from '../ledger/instances.ts';
 import type { Month } from '../usage/day.ts';
-import type { StatementDocument } from './manifest.ts';
+import { type Blocker, toFirstDay, toMonth } from './months.ts';
 
-export function formatMonthName({ instanceId, name }: NamedInstance, month: Month): string {
-  return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
-}
+/** A blocker as a statement has it: the row of `month_blockers` as JSON. */
+export type AcceptedBlocker = Pick<Blocker, 'cause' | 'days' | 'detail' | 'streams'> &
+  Readonly<Record<'org_id' | 'org_name', string | null>> &
+  Readonly<Record<'first_day' | 'last_day', string>>;
 
-/** A closing or an adjustment of a month; `manifestSha256` is in hex. */
 export type Statement = Awaited<ReturnType<typeof readStatements>>[number];
 
-export async function readStatements(
-  db: Kysely<Schema>,
-  { month, instanceIds }: { month: Month; instanceIds: readonly string[] },
-) {
-  return await db
-    .selectFrom('statements')
-    .select(['statement_id as statementId', 'instance_id as instanceId', 'number'])
-    .select((eb) => eb.ref('kind').$castTo<'closing' | 'adjustment'>().as('kind'))
-    .select(['reason', 'orgs', 'closed_at as closedAt', 'closed_by as closedBy'])
-    // Not null: only the closing transaction sees a statement without a manifest.
-    .select(sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'))
-    .where('month', '=', `${month}-01`)
-    .where('instance_id', 'in', [...instanceIds])
-    .orderBy('instance_id')
-    .orderBy('number')
-    .execute();
-}
-
-/** Whether a statement is the same in its manifest and in the database. */
-export async function matchesRow(
-  db: Kysely<Schema>,
-  { id, number, kind, reason, orgs, closedAt, closedBy, rules, reconciliation, previousSha256 }: StatementDocument,
-): Promise<boolean> {
-  const { rows } = await sql`
-    select from losant_usage.statements s
-    where s.statement_id = ${id}::uuid and s.number = ${number} and s.kind = ${kind}
-      and s.reason is not distinct from ${reason} and s.orgs = ${orgs} and s.closed_at = ${closedAt}::timestamptz
-      and s.closed_by = ${closedBy} and s.rules = ${JSON.stringify(rules)}::text::jsonb
-      and s.reconciliation = ${JSON.stringify(reconciliation)}::text::jsonb
-      and encode(s.previous_sha256, 'hex') is not distinct from ${previousSha256}`.execute(db);
-  return rows.length > 0;
-}
-
-/** A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance. */
-export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
-
-export async function readBlockers(db: Kysely<Schema>, { month, instanceId }: { month: Month; instanceId: string }) {
-  return await db
-    .selectFrom('month_blockers')
-    .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
-    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'detail', 'remedy', 'state', 'summary'])
-    .where('month', '=', `${month}-01`)
-    .where('instance_id', '=', instanceId)
-    .orderBy('org_name')
-    .orderBy('org_id')
-    .orderBy('cause')
-    .execute();
-}
-
-export type MonthState = Awaited<ReturnType<typeof readMonthStates>>[number];
-
-/** Returns the months of instances, newest first. At 10,000 organizations, each closed month takes seconds. */
-export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  return await db
-    .selectFrom('months')
-    .select(['instance_id as instanceId', sql<Month>`to_char(month, 'YYYY-MM')`.as('month'), 'is_over as isOver'])
-    .select(['state', 'causes', 'orgs_blocked as orgsBlocked', 'orgs_to_adjust as orgsToAdjust'])
-    .select(['lines_to_adjust as linesToAdjust', 'lines_unsettled as linesUnsettled', 'closed_at as closedAt'])
-    .select(['closed_by as closedBy', 'statements'])
-    .where('instance_id', 'in', [...instanceIds])
-    .orderBy('instance_id')
-    .orderBy('month', 'desc')
-    .execute();
-}
-
-/** Adds integers in text; null counts only if both are. */
-export function addQuantities(one: string | null, other: string | null): string | null {
-  if (one === null || other === null) return one ?? other;
-  return `${BigInt(one) + BigInt(other)}`;
-}
-
-/** A number of a day that explains an adjustment; quantities are text. */
-export type AdjustmentDay = Awaited<ReturnType<typeof readAdjustmentDays>>['days'][number];
-
-/** The days that are shown with an adjustment; the view has all. */
-const FIRST_DAYS = 20;
-
-/** Returns the days of an adjustment with the largest differences, and how many there are. */
-export async function readAdjustmentDays(
-  db: Kysely<Schema>,
-  adjustment: { readonly month: Month; readonly instanceId: string; readonly statementId: string | null },
-) {
-  const { month, instanceId, statementId } = adjustment;
+/** Returns the statements of a month, oldest first. */
+export async function readStatements(db: Kysely<Schema>, month: Month) {
   const rows = await db
-    .selectFrom('adjustment_days')
-    .select(['org_id as orgId', 'org_name as orgName', 'metric', 'usage_date as day', 'cause', 'revision'])
-    .select(['run_id as runId', 'changed_at as changedAt', 'waiver_reason as waiverReason'])
-    .select(sql<string | null>`billed_quantity::text`.as('billedQuantity'))
-    .select(sql<string | null>`quantity::text`.as('quantity'))
-    .select(sql<number>`count(*) over ()::integer`.as('dayCount'))
-    .where('month', '=', `${month}-01`)
-    .where('instance_id', '=', instanceId)
-    .where(sql<boolean>`statement_id is not distinct from ${statementId}::uuid`)
-    .orderBy(sql`abs(difference) desc nulls last, org_name, org_id, metric, usage_date`)
-    .limit(FIRST_DAYS)
+    .selectFrom('statements as s')
+    .select(['s.statement_id as statementId', 's.number', 's.month', 's.created_at as createdAt'])
+    .select(['s.created_by as createdBy', 's.reason'])
+    .select((eb) => [
+      eb.ref('s.kind').$castTo<Kind>().as('kind'),
+      eb.ref('s.blockers').$castTo<readonly AcceptedBlocker[] | null>().as('blockers'),
+    ])
+    .select(
+      sql<number>`(
+        select count(distinct l.org_id)::integer from losant_usage.statement_lines l
+        where l.statement_id = s.statement_id)`.as('orgs'),
+    )
+    .where('s.month', '=', toFirstDay(month))
+    .orderBy('s.number')
     .execute();
-  return { days: rows.map(({ dayCount, ...day }) => day), dayCount: rows[0]?.dayCount ?? 0 };
+  return rows.map(({ month: firstDay, ...row }) => ({ ...row, month: toMonth(firstDay) }));
 }
 
-/** Returns the lines of the remedies; those of a cause that have the same sentences step by step. */
-export function mergeRemedies(blockers: readonly Pick<Blocker, 'cause' | 'remedy'>[]): string[] {
-  const remedies = blockers.map(({ cause, remedy }) => ({ cause, lines: remedy.split('\n') }));
-  const groups = Map.groupBy(remedies, ({ cause, lines }) =>
-    [cause, ...lines.map((line) => (line.startsWith('losant-usage ') ? '' : line))].join('\n'),
-  );
-  return [...groups.values()].flatMap((group) => {
-    const steps = group[0]?.lines.map((_, step) => group.map(({ lines }) => lines[step] ?? '')) ?? [];
-    return steps.flatMap((lines) => mergeCommands([...new Set(lines)]));
-  });
+type Kind = 'closing' | 'adjustment';
+
+export interface MetricTotal {
+  readonly metric: string;
+  readonly unit: string;
+  readonly kind: 'flow' | 'level';
+  /** Over all organizations; null if none has a number. It may be above 2^53, so it is text. */
+  readonly quantity: string | null;
+  readonly orgs: number;
 }
 
-/** A command that takes several organizations, in the form in which a remedy has it. */
-const FOR_ORGS = /^(?<start>losant-usage (?:run|backfill|waive) .*?--org )(?<orgId>[0-9a-f]{24})(?<end>.*)$/;
-/** So few that a line can be pasted. */
-const MAX_COMMAND_ORGS = 100;
+export async function readStatementTotals(db: Kysely<Schema>, statementId: string): Promise<MetricTotal[]> {
+  return await sumLines(db, sql`select * from losant_usage.statement_lines where statement_id = ${statementId}::uuid`);
+}
 
-/** Commands that differ only in the organization become one. */
-function mergeCommands(commands: readonly string[]): string[] {
-  const groups = Map.groupBy(commands, (each) => each.replace(FOR_ORGS, '$<start>ORGS$<end>'));
-  return [...groups].flatMap(([command, members]) => {
-    const orgIds = members.flatMap((each) => FOR_ORGS.exec(each)?.groups?.['orgId'] ?? []);
-    if (orgIds.length < 2) return members;
-    return Array.from({ length: Math.ceil(orgIds.length / MAX_COMMAND_ORGS) }, (_, index) => {
-      const chunk = orgIds.slice(index * MAX_COMMAND_ORGS, (index + 1) * MAX_COMMAND_ORGS);
-      return command.replace('ORGS', chunk.join(','));
-    });
-  });
+/** Returns the totals that a statement would have if it were made now, from what the reader may read. */
+export async function readDraftTotals(
+  db: Kysely<Schema>,
+  { month, isAdjustment }: { month: Month; isAdjustment: boolean },
+): Promise<MetricTotal[]> {
+  const firstDay = toFirstDay(month);
+  const adjustment = sql`select metric, difference as quantity from losant_usage.adjustments
+    where month = ${firstDay}::date`;
+  const closing = sql`
+    select m.metric, (u.sums ->> m.metric)::bigint as quantity
+    from (select to_jsonb(u) as sums from losant_usage.monthly_usage u where u.month = ${firstDay}::date offset 0) as u
+    join losant_usage.metrics m on u.sums ->> (m.stream || '_standing') is not null`;
+  return await sumLines(db, isAdjustment ? adjustment : closing);
+}
+
+/** Returns the totals of lines: a table with the columns `metric` and `quantity`. */
+async function sumLines(db: Kysely<Schema>, lines: RawBuilder<unknown>): Promise<MetricTotal[]> {
+  const { rows } = await sql<MetricTotal>`
+    select m.metric, m.unit, m.kind, l.quantity, l.orgs
+    from (
+      select metric, sum(quantity)::text as quantity, count(*)::integer as orgs from (${lines}) as n group by metric
+    ) as l
+    join losant_usage.metrics m on m.metric = l.metric order by m.position`.execute(db);
+  return rows;
+}
+
+/** A customer, or an organization without one, by itself. */
+export interface Customer {
+  /** The customer ID, or the organization ID. */
+  readonly key: string;
+  /** Null if the key is an organization. */
+  readonly customerId: string | null;
+  readonly orgs: number;
+  readonly orgNames: string;
+}
+
+const CUSTOMER_KEY = sql<string>`coalesce(nullif(l.customer_id, ''), l.org_id)`;
+
+interface CustomerPage {
+  readonly limit: number;
+  readonly offset?: number;
+  /** Part of a name, of a customer ID, or of an organization ID; all by default. */
+  readonly search?: string;
+}
+
+/** Returns the customers that the statements of a month bill, by the names of their organizations. */
+export async function readCustomers(
+  db: Kysely<Schema>,
+  month: Month,
+  { limit, offset = 0, search = '' }: CustomerPage,
+): Promise<Customer[]> {
+  const { rows } = await sql<Customer>`
+    select c.key, c."customerId", count(*)::integer as orgs, string_agg(c.name, ', ' order by c.name) as "orgNames"
+    from (
+      select ${CUSTOMER_KEY} as key, max(nullif(l.customer_id, '')) as "customerId", l.org_id, max(l.org_name) as name
+      from losant_usage.statement_lines l where l.month = ${toFirstDay(month)}::date
+      group by ${CUSTOMER_KEY}, l.org_id
+    ) as c
+    group by c.key, c."customerId"
+    having strpos(lower(c.key || ' ' || string_agg(concat_ws(' ', c.name, c.org_id), ' ')), lower(${search})) > 0
+    order by "orgNames", c.key limit ${limit} offset ${offset}`.execute(db);
+  return rows;
+}
+
+export interface CustomerLine {
+  readonly number: number;
+  readonly kind: Kind;
+  readonly createdAt: string;
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly quantity: number | null;
+  readonly maximum: number | null;
+  readonly average: string | null;
+  readonly daysExpected: number;
+  readonly daysStored: number;
+}
+
+/** Returns the lines that the statements of a month bill to a customer, by statement, organization and metric. */
+export async function readCustomerLines(
+  db: Kysely<Schema>,
+  month: Month,
+  customerKey: string,
+): Promise<CustomerLine[]> {
+  const { rows } = await sql<CustomerLine>`
+    select s.number, s.kind, s.created_at as "createdAt", l.org_id as "orgId", l.org_name as "orgName", l.metric,
+      l.unit, l.quantity, l.maximum, l.average::text as average, l.days_expected as "daysExpected",
+      l.days_stored as "daysStored"
+    from losant_usage.statement_lines l
+    join losant_usage.statements s on s.statement_id = l.statement_id
+    join losant_usage.metrics m on m.metric = l.metric
+    where l.month = ${toFirstDay(month)}::date and ${CUSTOMER_KEY} = ${customerKey}
+    order by s.number, l.org_name, l.org_id, m.position`.execute(db);
+  return rows;
 }

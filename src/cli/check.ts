@@ -3,14 +3,11 @@ import { readSchemaState, requireSchema, type SchemaState } from '../database/mi
 import { describeUrl } from '../database/open.ts';
 import { requireOwnSession } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { AppError, DatabaseError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
-import { requireApiUrl } from '../ledger/instances.ts';
-import { readTouchingTracks } from '../ledger/tracks.ts';
+import { AppError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
+import { requireInstance } from '../ledger/instance.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
 import { getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { readWrongSums } from '../queries/reconciliation.ts';
-import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { LATE_AFTER_HOURS, lastEndedDay } from '../usage/policy.ts';
 import { getStream } from '../usage/streams/catalog.ts';
@@ -31,23 +28,20 @@ export const check = defineCommand({
     const reports: CheckReport[] = [];
     const exitCodes: number[] = [];
     const where = describeUrl(config.readDatabaseUrl());
-    const checking: CheckContext = { ...context, instanceId: null, reports, exitCodes, where };
+    const checking: CheckContext = { ...context, reports, exitCodes, where };
     await runCheck(checking, 'settings', () => checkSettings(config));
     await checkDatabase(checking);
-    for (const instance of config.instances) {
-      const ofInstance = { ...checking, instanceId: instance.instanceId };
-      const target = await checkInstance(ofInstance, instance);
-      if (probe && target !== null) {
-        const { horizonDays } = config.policy;
-        await probeOrg(target, horizonDays, (name, work) => runCheck(ofInstance, `probe.${name}`, work));
-      }
+    const target = await checkInstance(checking);
+    if (probe && target !== null) {
+      const { horizonDays } = config.policy;
+      await probeOrg(target, horizonDays, (name, work) => runCheck(checking, `probe.${name}`, work));
     }
     const { heartbeatUrl } = config;
     if (heartbeatUrl !== null) await runCheck(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
     const failures = exitCodes.length;
     const head = failures === 0 ? 'All checks passed.' : `${count(failures, 'check')} failed.`;
     const failuresFirst = reports.toSorted((a, b) => Number(a.ok) - Number(b.ok));
-    const lines = [head, ...failuresFirst.flatMap((report) => renderCheck(report, config.instances.length > 1))];
+    const lines = [head, ...failuresFirst.flatMap(renderCheck)];
     return { document: { ok: failures === 0, checks: reports }, lines, exitCode: worstExitCode(exitCodes) };
   },
 });
@@ -63,8 +57,6 @@ interface CheckResult<T = unknown> {
 interface CheckReport {
   /** What is checked. For a request to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
-  /** Null if the check is not about an instance. */
-  readonly instanceId: string | null;
   readonly ok: boolean;
   readonly message: string;
   readonly hint: string | null;
@@ -72,7 +64,6 @@ interface CheckReport {
 
 /** The tools of all checks; each adds its result to `reports`. */
 interface CheckContext extends CommandContext {
-  readonly instanceId: string | null;
   readonly reports: CheckReport[];
   /** Those of the checks that failed. */
   readonly exitCodes: number[];
@@ -80,12 +71,11 @@ interface CheckContext extends CommandContext {
   readonly where: string;
 }
 
-function renderCheck({ name, instanceId, ok, message, hint }: CheckReport, namesInstances: boolean): string[] {
+function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
   // Losant's errors begin with the action, which is the name.
   const line = message.startsWith(name) ? message : `${name}: ${message}`;
-  const isNamed = !namesInstances || instanceId === null || line.includes(instanceId);
   const hints = hint?.split('\n').map((text) => `          ${text}`) ?? [];
-  return [`${ok ? 'ok    ' : 'FAILED'}  ${line}${isNamed ? '' : ` (instance ${instanceId})`}`, ...hints];
+  return [`${ok ? 'ok    ' : 'FAILED'}  ${line}`, ...hints];
 }
 
 /** The limit on each check of Losant, even if it asks for a pause. */
@@ -97,40 +87,36 @@ const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS 
 
 /** Runs a check and records its result or failure. Rethrows an interruption, and a bug of this program. */
 async function runCheck<T>(
-  { instanceId, reports, exitCodes, signal, where, role }: CheckContext,
+  { reports, exitCodes, signal, where, role }: CheckContext,
   name: string,
   work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
   const limit = AbortSignal.timeout(CHECK_TIMEOUT_MS);
   try {
     const { message, hint = null, value } = await work(AbortSignal.any([signal, limit]));
-    reports.push({ name, instanceId, ok: true, message, hint });
+    reports.push({ name, ok: true, message, hint });
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
     // Only requests to Losant have the limit; a statement has its own, which may end later.
     const error = describeDatabaseError(thrown, { where, role }) ?? (limit.aborted ? TOO_SLOW : thrown);
     if (!(error instanceof AppError)) throw thrown;
-    reports.push({ name, instanceId, ok: false, message: error.message, hint: error.hint });
+    reports.push({ name, ok: false, message: error.message, hint: error.hint });
     exitCodes.push(exitCodeOf(error));
     return { error };
   }
 }
 
-function checkSettings({ instances, policy }: CommandContext['config']): CheckResult {
-  const message = instances.map(describeInstance).join('; ');
+function checkSettings({ instanceId, apiUrl, selection, streams, policy }: CommandContext['config']): CheckResult {
+  const orgs = selection === null ? 'all organizations' : count(selection.length, 'organization');
+  const message = `instance ${instanceId} at ${apiUrl}, ${orgs}, ${streams.join(', ')}`;
   const [firstHours = 0] = policy.readAtHours;
   if (firstHours <= LATE_AFTER_HOURS) return { message };
   const hint = `READ_AT_HOURS begins after ${firstHours} hours, but an unread day is missing after ${LATE_AFTER_HOURS}`;
   return { message, hint: `${hint}; add an earlier checkpoint, such as 0` };
 }
 
-function describeInstance({ instanceId, apiUrl, selection, streams }: InstanceConfig): string {
-  const orgs = selection === null ? 'all organizations' : count(selection.length, 'organization');
-  return `instance ${instanceId} at ${apiUrl}, ${orgs}, ${streams.join(', ')}`;
-}
-
-/** Checks connection, schema, rights, clock, and that stored usage is from the same API. Reads only. */
+/** Checks connection, schema, rights, clock, and that the database belongs to the instance. Reads only. */
 async function checkDatabase(checking: CheckContext): Promise<void> {
   const { config, hostNow } = checking;
   const { value: database } = await runCheck(checking, 'database', async () => {
@@ -144,33 +130,15 @@ async function checkDatabase(checking: CheckContext): Promise<void> {
     return { message: 'each connection has its own session' };
   });
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
-  const rights = await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value));
+  await runCheck(checking, 'rights', () => checkRights(checking, handle, schema.value));
   await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
   });
   if (schema.value !== 'at_head') return;
-  await runCheck(checking, 'tracks', () => checkTracks(handle));
-  for (const instance of config.instances) {
-    const ofInstance = { ...checking, instanceId: instance.instanceId };
-    await runCheck(ofInstance, 'api_url', async () => {
-      await requireApiUrl(handle.db, instance);
-      return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
-    });
-    if (rights.error === null) await runCheck(ofInstance, 'sums', () => checkSums(handle, instance));
-  }
-}
-
-/** Catches numbers that were changed without a revision: a sum is invalidated by every change that is recorded. */
-async function checkSums({ db }: DatabaseHandle, { instanceId }: InstanceConfig): Promise<CheckResult> {
-  const days = await readWrongSums(db, instanceId);
-  const [first, last] = [days[0], days.at(-1)];
-  if (!first || !last) return { message: 'our sums match the stored numbers' };
-  const problem = `the sums of ${count(days.length, 'day')} do not match the stored numbers`;
-  throw new DatabaseError('database_mismatch', `${problem}, first ${first.day}: ${first.metrics.join(', ')}`, {
-    hint:
-      `numbers or sums were changed by hand; losant-usage backfill --force --instance ${instanceId} ` +
-      `--from ${first.day} --to ${last.day} reads them again, and records what differs`,
+  await runCheck(checking, 'instance', async () => {
+    await requireInstance(handle.db, config);
+    return { message: `the database has usage of ${config.instanceId} from ${config.apiUrl}, or none yet` };
   });
 }
 
@@ -197,27 +165,15 @@ async function checkRights({ role }: CheckContext, handle: DatabaseHandle, state
   return { message: `${subject} can read and write every table that a run needs` };
 }
 
-async function checkTracks({ db }: DatabaseHandle): Promise<CheckResult> {
-  const [first, ...others] = await readTouchingTracks(db);
-  if (first === undefined) return { message: 'the tracks of an organization and stream do not touch' };
-  const { orgId, stream, day } = first;
-  const andOthers = others.length === 0 ? '' : `, and so do ${count(others.length, 'other pair')}`;
-  const message = `On ${day} two tracks of ${stream} of organization ${orgId} touch or overlap${andOthers}`;
-  throw new DatabaseError('database_mismatch', message, {
-    hint: `losant-usage backfill --org ${orgId} --stream ${stream} --from ${day} --to ${day} joins them`,
-  });
-}
-
 /** Enough for a brief failure: a check that retries for minutes hides one. */
 const ATTEMPTS = 2;
 
 /** Checks every request of a run. Returns an organization for further checks, or null. */
-async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
-  const { instanceId, selection, streams } = instance;
-  const attempts = Math.min(ATTEMPTS, checking.config.request.attempts);
-  const client = createReadClient(checking, instance, attempts);
+async function checkInstance(checking: CheckContext): Promise<Target | null> {
+  const { instanceId, selection, streams, request } = checking.config;
+  const client = createReadClient(checking, Math.min(ATTEMPTS, request.attempts));
   const { error } = await runCheck(checking, 'instance.get', async (signal) => {
-    const { name } = await getInstance(client, { instanceId, signal });
+    const { name } = await getInstance(client, signal);
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
   });
   await runCheck(checking, 'clock.losant', () => {
@@ -228,7 +184,7 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
   const canContinue = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
   if (error !== null && !canContinue) return null;
   const listCheck = await runCheck(checking, 'instanceOrgs.get', async (signal) => {
-    for await (const { items, totalCount } of listOrgPages(client, { instanceId, signal })) {
+    for await (const { items, totalCount } of listOrgPages(client, { signal })) {
       const value = items.find((item) => item.orgId !== null)?.orgId;
       if (value != null) return { message: count(totalCount, 'organization'), value };
     }
@@ -238,9 +194,9 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
   const orgId = selection === null ? listCheck.value : selection[0];
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
-  const target = { client, instanceId, orgId, day: lastEndedDay(now()), now, signal };
+  const target = { client, orgId, day: lastEndedDay(now()), now, signal };
   await runCheck(checking, 'instanceOrg.get', async (limit) => {
-    const { organization } = await getOrg(client, { instanceId, orgId, signal: limit });
+    const { organization } = await getOrg(client, orgId, limit);
     return { message: `organization ${orgId}, ${organization.name}` };
   });
   for (const stream of streams) {

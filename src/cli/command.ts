@@ -14,7 +14,6 @@ export interface Io {
   readonly signal: AbortSignal;
   /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
-  readonly random: () => number;
   readonly newId: () => string;
   readonly host: string;
   readonly version: string;

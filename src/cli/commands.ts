@@ -4,23 +4,20 @@ import type { Command } from './command.ts';
 
 /** The commands by name, which may be two words. A command's file is imported only to run it or to print its help. */
 export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<string, () => Promise<Command>>([
-  ['run', async () => (await import('./run.ts')).runOnce],
+  ['run', async () => (await import('./run.ts')).runCommand],
   ['worker', async () => (await import('./worker.ts')).worker],
   ['backfill', async () => (await import('./run.ts')).backfill],
   ['status', async () => (await import('./status.ts')).status],
   ['gaps', async () => (await import('./gaps.ts')).gaps],
-  ['digest', async () => (await import('./status.ts')).digest],
+  ['digest', async () => (await import('./digest.ts')).digest],
   ['explain', async () => (await import('./explain.ts')).explain],
   ['export', async () => (await import('./export.ts')).exportFile],
   ['reconcile', async () => (await import('./reconcile.ts')).reconcile],
-  ['waive', async () => (await import('./gaps.ts')).waive],
+  ['waive', async () => (await import('./waive.ts')).waive],
   ['close', async () => (await import('./close.ts')).close],
-  ['statement', async () => (await import('./statement.ts')).statement],
-  ['verify', async () => (await import('./statement.ts')).verify],
   ['org show', async () => (await import('./org.ts')).orgShow],
   ['org set', async () => (await import('./org.ts')).orgSet],
   ['org delete', async () => (await import('./org-delete.ts')).orgDelete],
-  ['retire', async () => (await import('./retire.ts')).retire],
   ['check', async () => (await import('./check.ts')).check],
   ['migrate', async () => (await import('./database.ts')).migrate],
   ['simulator', async () => (await import('./demo.ts')).simulator],
@@ -40,17 +37,14 @@ const SUMMARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     digest: 'print what the worker sends each morning: what needs attention',
     explain: 'show where a number comes from and how it changed',
     export: 'write a view to a file: CSV, NDJSON or Parquet',
-    reconcile: "compare our sums with Losant's totals; exits 3 if settled sums differ",
+    reconcile: "compare our sums with Losant's totals; exits 3 if there are differences",
   },
   'Bill and administer': {
-    waive: 'accept a cell as it stands; a later good read lifts the waiver',
-    close: 'list months, or close one: freeze its numbers in a statement',
-    statement: 'write the proof pack of a closed month, or a page for each customer',
-    verify: 'check a proof pack, and compare it with a database; exits 3 on problems',
+    waive: 'take a cell as it stands, or as zero; a later good read lifts the waiver',
+    close: 'list months, or close one: record its numbers in a statement',
     'org show': 'show an organization as it is in Losant now',
     'org set': 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',
     'org delete': "load an organization's last days, then delete it; needs LOSANT_ADMIN_TOKEN",
-    retire: 'stop tracking an instance that was removed from the settings',
   },
   'Set up': {
     check: 'check settings, database, clocks, token and scopes; changes nothing',
@@ -107,13 +101,18 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   const command = await commands.get(name)?.();
   if (command === undefined) throw toUnknownCommandError(first, second);
   const { commonOptions, readOptions, renderUsage } = await import('./options.ts');
-  const shape = { ...commonOptions(command.needs !== null), ...command.options };
+  const shape = { ...commonOptions, ...command.options };
   const commandArgs = args.slice(name.split(' ').length);
   if (!isHelpFirst && !commandArgs.some((each) => HELP_WORDS.slice(1).includes(each))) {
     return { command, options: readOptions(name, commandArgs, shape) };
   }
   const summary = Object.values(SUMMARIES).find((summaries) => name in summaries)?.[name] ?? '';
-  return { text: renderUsage(name, `${capitalize(summary)}.`, shape) };
+  return { text: [...renderUsage(name, `${capitalize(summary)}.`, shape), ...renderRole(command)] };
+}
+
+/** Names the database role, which a command without a database does not need. */
+function renderRole({ needs, role = 'losant_usage_reader' }: Command): string[] {
+  return needs?.includes('database') ? ['', `Database role: ${role}`] : [];
 }
 
 function toUnknownCommandError(first: string, second: string): SettingsError {

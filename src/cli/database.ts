@@ -1,12 +1,11 @@
-/** The database of a command: opened with the required schema and rights, and the selection of its instances. */
+/** The database of a command: opened with the required schema and rights. */
 import { once } from 'node:events';
 import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema, SCHEMA_PROBLEMS } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { readAccess } from '../database/session.ts';
 import { toRoleHint } from '../database/sqlstate.ts';
-import { DatabaseError, SettingsError } from '../errors.ts';
-import { type NamedInstance, readNamedInstances } from '../ledger/instances.ts';
+import { DatabaseError } from '../errors.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flagOption } from './options.ts';
@@ -27,7 +26,7 @@ export async function openDatabase(
 }
 
 /** What a command does with the database, and what follows if there is no embedded one. */
-const IF_MISSING = { reads: 'refuse', writes: 'refuse', creates: 'create', plans: 'stand_in' } as const;
+const IF_MISSING = { reads: 'fail', writes: 'fail', creates: 'create', plans: 'stand_in' } as const;
 
 /**
  * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
@@ -65,11 +64,11 @@ export async function openSchema(
 export async function requireMigratable({ db, label }: DatabaseHandle, state: 'empty' | 'behind'): Promise<void> {
   const { user, mayCreate } = await readAccess(db);
   if (mayCreate) return;
-  const [problem, refused] =
+  const [problem, deniedAction] =
     state === 'empty' ? ['has no tables yet', 'create them'] : [SCHEMA_PROBLEMS.behind, 'migrate it'];
-  const message = `${label} ${problem}, and user ${user} is not allowed to ${refused}`;
+  const message = `${label} ${problem}, and user ${user} is not allowed to ${deniedAction}`;
   const hint = 'run `losant-usage migrate` as losant_usage_migrator, a role of deploy/postgres/roles.sql';
-  throw new DatabaseError('database_refused', message, { hint });
+  throw new DatabaseError('database_rejected', message, { hint });
 }
 
 /** Returns the user with the server's version. Throws DatabaseError if the user lacks a privilege on a table. */
@@ -77,7 +76,7 @@ export async function requirePrivileges({ db }: DatabaseHandle, role: Role): Pro
   const { serverVersion, user, missing } = await readAccess(db);
   const subject = `User ${user} (Postgres ${serverVersion})`;
   if (missing.length === 0) return subject;
-  throw new DatabaseError('database_refused', `${subject} lacks these privileges: ${missing.join(', ')}`, {
+  throw new DatabaseError('database_rejected', `${subject} lacks these privileges: ${missing.join(', ')}`, {
     hint: toRoleHint(role),
   });
 }
@@ -93,47 +92,10 @@ export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label
   }[reason];
   if (reason === 'user') {
     const hint = user === role ? 'set default_transaction_read_only = off for this user' : `connect as ${role}`;
-    throw new DatabaseError('database_refused', message, { hint });
+    throw new DatabaseError('database_rejected', message, { hint });
   }
   throw new DatabaseError('database_failed', message, {
     hint: 'point DATABASE_URL at the primary, or find out why the server is read-only (for example, a full disk)',
-  });
-}
-
-/** Returns the instances that commands report on: those in the settings, or else all in the database. */
-export async function selectInstanceIds({ config }: CommandContext, { db }: DatabaseHandle) {
-  const configured = config.instances.map(({ instanceId }) => instanceId);
-  if (configured.length > 0) return configured;
-  return (await readNamedInstances(db)).map(({ instanceId }) => instanceId);
-}
-
-/**
- * Returns the requested instances, or those that commands report on and that were read before. Throws SettingsError for
- * a requested one without data.
- */
-export async function selectInstances(
-  context: CommandContext,
-  handle: DatabaseHandle,
-  requestedIds: readonly string[] | null,
-): Promise<NamedInstance[]> {
-  const instances = await readNamedInstances(handle.db);
-  const ids = requestedIds ?? (await selectInstanceIds(context, handle));
-  const selected = instances.filter(({ instanceId }) => ids.includes(instanceId));
-  const unknown = ids.filter((id) => !selected.some(({ instanceId }) => instanceId === id));
-  if (selected.length > 0 && (unknown.length === 0 || requestedIds === null)) {
-    for (const id of unknown) context.logger.warn({ instance_id: id }, 'skipped: the instance was never read');
-    // An instance that has left the settings, such as a retired one, may still have months to bill.
-    const others = requestedIds === null ? instances.filter(({ instanceId }) => !ids.includes(instanceId)) : [];
-    for (const { instanceId } of others) {
-      const hint = `add --instance ${instanceId} to include it`;
-      context.logger.warn({ instance_id: instanceId, hint }, 'skipped: the instance is not in the settings');
-    }
-    return selected;
-  }
-  const missing = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
-  const existing = `it has data for ${instances.map(({ instanceId }) => instanceId).join(', ')}`;
-  throw new SettingsError(`The database has no data for ${missing}`, {
-    hint: instances.length === 0 ? 'start with: losant-usage run' : existing,
   });
 }
 

@@ -17,7 +17,7 @@ import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase } from './database.ts';
 import { folder, optionalOption, text } from './options.ts';
-import { backfill, runOnce } from './run.ts';
+import { backfill, runCommand } from './run.ts';
 import { status } from './status.ts';
 
 const ORGS = 25;
@@ -38,7 +38,7 @@ export const demo = defineCommand({
 
 async function runDemo(base: CommandContext, { dir }: { dir: string | null }): Promise<CommandResult> {
   const { env, output, signal, hostNow } = base;
-  const noSelection = { instance: null, org: null, stream: null, dryRun: false };
+  const noSelection = { org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
@@ -50,7 +50,7 @@ async function runDemo(base: CommandContext, { dir }: { dir: string | null }): P
   const context = createDemoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
   output.print(`2/4  The first run creates an embedded Postgres in ${folder} and loads yesterday, ${day}.`);
-  printStep(output, await runOnce.run(context, { ...noSelection, day: null, wait: null }));
+  printStep(output, await runCommand.run(context, { ...noSelection, day: null, wait: null }));
   signal.throwIfAborted();
   const month = addDays(`${addDays(day, -FINAL_DAYS).slice(0, 7)}-01`, -1).slice(0, 7);
   const from = `${month}-01`;
@@ -70,7 +70,7 @@ async function runDemo(base: CommandContext, { dir }: { dir: string | null }): P
     '  losant-usage demo --dir DIR',
   ];
   return {
-    document: { databaseUrl: dir === null ? null : databaseUrl, instanceId: simulator.instanceId, from, to: day },
+    document: { databaseUrl: dir === null ? null : databaseUrl, from, to: day },
     lines: [
       '',
       ...(dir === null ? removedLines : keptLines),
@@ -97,7 +97,7 @@ function createDemoContext(base: CommandContext, { url, instanceId, token }: Sim
     REQUEST_CONCURRENCY: '16',
     LOG_LEVEL: 'warn',
   };
-  const config = readConfig({ env, configFile: null, needs: ['losant', 'database'] });
+  const config = readConfig({ env, needs: ['losant', 'database'] });
   const destination = { write: (text: string) => base.output.remark(text.trimEnd()) };
   const logger = createLogger({ level: config.logLevel, pretty: false, destination });
   return { ...base, config, logger };
@@ -105,17 +105,14 @@ function createDemoContext(base: CommandContext, { url, instanceId, token }: Sim
 
 /** Serves the worker's console on a free loopback port until the signal; no run follows. */
 async function serveConsole(context: CommandContext): Promise<void> {
-  const { config, version, logger, hostNow, output, signal } = context;
+  const { version, logger, hostNow, output, signal } = context;
   const startedAtMs = hostNow();
   const lastRun = { finishedAt: new Date(startedAtMs).toISOString(), result: 'complete' as const };
-  const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const statuses = instanceIds.map((instanceId) => {
-    return { instanceId, state: 'idle' as const, progress: null, problem: null, lastRun };
-  });
+  const loop = { status: { state: 'idle' as const, progress: null, problem: null, lastRun } };
   const schedule = { nextWakeAt: () => null };
   await using reader = await openDatabase(context);
-  const sources = createSources(context, { reader, prober: reader, startedAtMs, loop: { statuses }, schedule });
-  const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
+  const sources = createSources(context, { reader, prober: reader, startedAtMs, loop, schedule });
+  const app = createApp({ ...sources, metrics: createMetrics({ version, startedAtMs }) });
   const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
   const address = `http://${LOOPBACK}:${listening.port}/`;
   output.print('', `The console is at ${address}. Press Ctrl-C to stop.`);

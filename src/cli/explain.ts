@@ -2,7 +2,7 @@ import { readNowMs } from '../database/session.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellExplanation, type DayExplanation, explainDay } from '../queries/explain.ts';
 import { formatTable } from '../terminal/text.ts';
-import { count, joinParts, showCode, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
+import { joinParts, showCode, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
@@ -27,7 +27,7 @@ export const explain = defineCommand({
 function renderExplanation({ org, day: usageDay, cells }: DayExplanation, nowMs: number): string[] {
   const deletion = org.deletedOn === null ? '' : `, deleted ${org.deletedOn}`;
   return [
-    `${org.orgName} (${org.orgId}, instance ${org.instanceId}${deletion}), ${usageDay}`,
+    `${org.orgName} (${org.orgId}${deletion}), ${usageDay}`,
     ...cells.flatMap((cell) => ['', renderStanding(cell), ...renderCell(cell, nowMs)]),
   ];
 }
@@ -48,17 +48,10 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
   return [
     ...formatTable({ rows, right: [1] }),
     ...(ledger === null ? [] : renderLedger(ledger, nowMs)),
-    ...changes.map((change) => {
-      const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');
-      const metric = `${change.metric}${part === '' ? '' : ` (${part})`}`;
-      const revision = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
-      const wasFinal = change.wasFinal ? ' (after it was final)' : '';
-      return `  ${revision}: ${metric}: ${showValue(change.old)} → ${showValue(change.new)}${wasFinal}`;
-    }),
-    ...waivers.map(({ kind, reason, waivedBy, waivedByRun, waivedAt, liftedAt }) => {
+    ...changes.map(renderChange),
+    ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
       const lifting = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
-      const author = kind === 'person' ? waivedBy : `run ${waivedByRun}`;
-      return `  waived by ${author}, ${showInstant(waivedAt)}${lifting}: ${reason}`;
+      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifting}: ${reason}`;
     }),
     ...quarantine.map((response) => {
       const { reason, detail, seenAt } = response;
@@ -69,15 +62,21 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
   ];
 }
 
+function renderChange(change: CellExplanation['changes'][number]): string {
+  const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');
+  const metric = `${change.metric}${part === '' ? '' : ` (${part})`}`;
+  const revision = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
+  const wasFinal = change.wasFinal ? ' (after it was final)' : '';
+  const person = change.reason === null ? '' : `, by ${change.changedBy}: ${change.reason}`;
+  return `  ${revision}: ${metric}: ${showValue(change.old)} → ${showValue(change.new)}${wasFinal}${person}`;
+}
+
 function renderLedger(ledger: NonNullable<CellExplanation['ledger']>, nowMs: number): string[] {
   const { lastReadAt, firstLoadedAt, finalizedAt, responseSha256, runId } = ledger;
-  const isAssumedZero = ledger.isStored && !ledger.isReported;
+  const isAssumed = ledger.isStored && !ledger.isReported;
   const facts: readonly (readonly [string, string | null])[] = [
     ['revision', ledger.revision > 0 ? `${ledger.revision}` : null],
-    [
-      'not reported by Losant',
-      isAssumedZero ? `stored as zero; omitted from ${count(ledger.omissions, 'response')}` : null,
-    ],
+    ['not reported by Losant', isAssumed ? 'some or all of the zeros' : null],
     ['last read', lastReadAt && showWhen(lastReadAt, nowMs)],
     ['failed reads', ledger.failedReads > 0 ? `${ledger.failedReads} in a row` : null],
     ['first loaded', firstLoadedAt && showInstant(firstLoadedAt)],

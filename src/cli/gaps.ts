@@ -1,17 +1,18 @@
+import type { Instant } from '../database/schema.ts';
 import { readNowMs } from '../database/session.ts';
 import { EXIT } from '../errors.ts';
-import { waiveCells } from '../ledger/waive.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
-import { type Gap, type NeverReadInstance, readNeverReadInstances, selectGaps } from '../queries/gaps.ts';
+import { type Gap, selectGaps } from '../queries/gaps.ts';
+import { type InstanceHealth, readInstanceHealth } from '../queries/health.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
 import { count, showCode, showDays, showInstant, showWhen } from '../terminal/words.ts';
-import { addDays, mergeDays, type UsageDay } from '../usage/day.ts';
+import { addDays, type UsageDay } from '../usage/day.ts';
 import { isGap } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { openSchema, selectInstanceIds } from './database.ts';
-import { days, flagOption, orgsOption, reason, requiredOption, requireEndedDays, streamsOption } from './options.ts';
+import { openSchema } from './database.ts';
+import { flagOption } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -19,39 +20,44 @@ export const gaps = defineCommand({
   async run(context, { all }) {
     const { output, signal } = context;
     await using handle = await openSchema(context);
-    const instanceIds = await selectInstanceIds(context, handle);
-    const neverRead = await readNeverReadInstances(handle.db, instanceIds);
     const nowMs = await readNowMs(handle);
+    const neverRead = toNeverRead(await readInstanceHealth(handle.db));
     const summary = new GapSummary();
     const list = new JsonList(output);
-    await list.add(neverRead.map(toGap));
-    const scope = { instanceIds, includeResolved: all, isByStream: !output.json };
+    if (neverRead !== null) await list.add([toGap(neverRead)]);
+    const scope = { includesResolved: all, isByStream: !output.json };
     for await (const cells of streamRows(handle, selectGaps(handle.db, scope), signal)) {
       for (const cell of cells) summary.add(cell, nowMs);
       await list.add(cells.map(({ orgName: _, ...gap }) => gap));
     }
     await list.end();
+    const lines = summary.render();
     return {
-      lines: [...neverRead.flatMap(formatNeverRead), ...summary.render(neverRead)],
-      exitCode: neverRead.length > 0 || summary.hasGaps ? EXIT.incomplete : EXIT.ok,
+      lines: neverRead === null ? lines : [...formatNeverRead(neverRead), ...(summary.isEmpty ? [] : lines)],
+      exitCode: neverRead !== null || summary.hasGaps ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
 
-function toGap({ instanceId, lastError }: NeverReadInstance) {
-  const noCell = { orgId: null, stream: null, day: null, nextReadAt: null };
-  return { instanceId, standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };
+/** An instance that runs have tried to read, and of which no cell is tracked. */
+interface NeverRead {
+  readonly neverReadSince: Instant;
+  readonly lastError: string | null;
 }
 
-export function formatNeverRead({ instanceId, neverReadSince, lastError }: NeverReadInstance): string[] {
-  if (neverReadSince === null) {
-    return [
-      `Instance ${instanceId} was never read: no run has tried to read it.`,
-      '  To read it: losant-usage run, or restart the worker with these settings',
-    ];
-  }
+function toNeverRead(instance: InstanceHealth): NeverRead | null {
+  if (instance === null || instance.neverReadSince === null) return null;
+  return { neverReadSince: instance.neverReadSince, lastError: instance.lastError };
+}
+
+function toGap({ lastError }: NeverRead) {
+  const noCell = { orgId: null, stream: null, day: null, nextReadAt: null };
+  return { standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };
+}
+
+export function formatNeverRead({ neverReadSince, lastError }: NeverRead): string[] {
   return [
-    `Instance ${instanceId} was never read; the first attempt was ${showInstant(neverReadSince)}.`,
+    `The instance was never read; the first attempt was ${showInstant(neverReadSince)}.`,
     `  ${lastError === null ? 'No run has read anything yet.' : `The last run failed: ${lastError}`}`,
     '  To see what is wrong: losant-usage check',
   ];
@@ -115,14 +121,17 @@ export class GapSummary {
     return this.#gaps.cells > 0;
   }
 
+  get isEmpty(): boolean {
+    return this.#gaps.cells + this.#resolved.cells === 0;
+  }
+
   add(gap: Gap, nowMs: number): void {
     (isGap(gap.standing) ? this.#gaps : this.#resolved).add(gap, nowMs);
     if (gap.standing !== 'waived') this.#example ??= gap;
   }
 
-  render(neverRead: readonly NeverReadInstance[]): string[] {
-    const lines = this.#gaps.render('missing or in doubt');
-    if (lines.length === 0 && neverRead.length === 0) lines.push('No gaps.');
+  render(): string[] {
+    const lines = this.hasGaps ? this.#gaps.render('missing or in doubt') : ['No gaps.'];
     const resolved = this.#resolved.render('waived or unavailable');
     if (resolved.length > 0) lines.push('', ...resolved);
     if (this.#example !== null) {
@@ -146,31 +155,3 @@ function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {
   if (nextReadAt === null) return 'no automatic retry';
   return Date.parse(nextReadAt) <= nowMs ? 'next run' : `next retry ${showWhen(nextReadAt, nowMs)}`;
 }
-
-export const waive = defineCommand({
-  needs: ['database'],
-  role: 'losant_usage_writer',
-  options: {
-    org: orgsOption,
-    day: requiredOption('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),
-    stream: streamsOption,
-    reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
-  },
-  async run(context, { org: orgIds, day: range, stream: streams, reason: waiverReason }) {
-    await using handle = await openSchema(context, 'writes');
-    requireEndedDays(range, ['--day', '--day'], await readNowMs(handle));
-    const waiver = { orgIds, streams, range, reason: waiverReason, policy: context.config.policy };
-    const cells = await waiveCells(handle.db, waiver);
-    const byStream = Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`);
-    const rows = [...byStream].map(([name, streamCells]) => {
-      const ranges = mergeDays(streamCells.map(({ day }) => day)).map(showDays);
-      return [...name.split(' '), ranges.join(', ')];
-    });
-    const orgs = new Set(cells.map(({ orgId }) => orgId)).size;
-    const head = `Waived ${count(cells.length, 'cell')} of ${count(orgs, 'organization')}:`;
-    return {
-      document: { reason: waiverReason, cells },
-      lines: [head, ...formatTable({ rows, most: MAX_TABLE_ROWS }), 'A later good read lifts the waiver.'],
-    };
-  },
-});

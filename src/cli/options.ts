@@ -18,7 +18,6 @@ interface Help {
   readonly summary: string;
   /** Whether it takes several values, repeated or comma-separated. */
   readonly isList?: boolean;
-  readonly isPositional?: boolean;
 }
 
 const helps = z.registry<Help>();
@@ -45,7 +44,7 @@ export function optionalOption<T>(value: string, summary: string, kind: Kind<T>,
 }
 
 /** An option that takes several values; null if omitted. */
-export function listOption<T>(value: string, summary: string, kind: Kind<T>) {
+function listOption<T>(value: string, summary: string, kind: Kind<T>) {
   const values = listOf(kind);
   const help = { value: `${value}...`, summary: `${summary} (repeatable, or comma-separated)`, isList: true };
   return values.nullable().default(null).register(helps, help);
@@ -53,10 +52,6 @@ export function listOption<T>(value: string, summary: string, kind: Kind<T>) {
 
 function listOf<T>(kind: Kind<T>) {
   return texts.transform((all) => all.join(',')).pipe(list(kind));
-}
-
-export function positional<T>(value: string, summary: string, kind: Kind<T>) {
-  return singleText.pipe(kind).register(helps, { value, summary, isPositional: true });
 }
 
 export const text = z.string();
@@ -93,12 +88,10 @@ export const orgsOption = listOf(idText('organization')).register(helps, {
   summary: 'the organizations (required; repeatable, or comma-separated)',
   isList: true,
 });
-export const instancesOption = listOption('ID', 'only these instances', idText('instance'));
 export const streamsOption = listOption('NAME', 'only these streams', choice(streamNames));
 
 /** The options that `run` and `backfill` share. */
 export const selectionOptions = {
-  instance: instancesOption,
   org: listOption('ID', 'only these organizations', idText('organization')),
   stream: streamsOption,
   dryRun: flagOption('print the plan and change nothing'),
@@ -123,10 +116,7 @@ export function requireOrder({ from, to }: DayRange, [first, last]: readonly [st
   });
 }
 
-export function commonOptions(readsSettings: boolean): Options {
-  const config = optionalOption('FILE', 'settings file, for several instances', text, 'LOSANT_USAGE_CONFIG');
-  return { json: flagOption('print one JSON document instead of text'), ...(readsSettings && { config }) };
-}
+export const commonOptions = { json: flagOption('print one JSON document instead of text') };
 
 /** An option by the key under which it is declared, with its name on the command line and its term in the help. */
 type Option = ReturnType<typeof listOptions>[number];
@@ -136,15 +126,14 @@ function listOptions(shape: Options) {
     const help = helps.get(schema) as Help;
     const name = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const value = help.value === null ? '' : ` <${help.value}>`;
-    return { key, name, term: help.isPositional === true ? `<${key}>` : `--${name}${value}`, ...help };
+    return { key, name, term: `--${name}${value}`, ...help };
   });
 }
 
 export function renderUsage(command: string, summary: string, shape: Options): string[] {
   const options = listOptions(shape);
-  const positionals = options.filter(({ isPositional }) => isPositional).map(({ term }) => ` ${term}`);
   return [
-    `Usage: losant-usage ${command} [options]${positionals.join('')}`,
+    `Usage: losant-usage ${command} [options]`,
     '',
     summary,
     '',
@@ -172,14 +161,13 @@ export function readOptions<O extends Options>(command: string, args: readonly s
 type ToError = (message: string) => SettingsError;
 
 function readValues(args: readonly string[], options: readonly Option[], toError: ToError): Record<string, string[]> {
-  const positionals = options.filter(({ isPositional }) => isPositional);
   const values: Record<string, string[]> = {};
   /** The option of the values before, if it takes several. */
   let list: Option | undefined;
   for (const token of parseTokens(args, options, toError)) {
     if (token.kind === 'option-terminator') continue;
     const isOption = token.kind === 'option';
-    const option = isOption ? options.find(({ name }) => name === token.name) : (list ?? positionals.shift());
+    const option = isOption ? options.find(({ name }) => name === token.name) : list;
     if (option === undefined) throw toError(`unexpected argument '${token.value}'`);
     (values[option.key] ??= []).push(token.value ?? '');
     if (isOption) list = option.isList === true ? option : undefined;

@@ -4,7 +4,8 @@ import { createExpectedCells, syncTracks } from '../ledger/expected.ts';
 import { markDeleted } from '../ledger/organizations.ts';
 import { readClock } from '../loading/context.ts';
 import type { RunOutcome } from '../loading/report.ts';
-import { runInstance } from '../loading/run.ts';
+import { runOnce } from '../loading/run.ts';
+import { Gate } from '../losant/rate.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
 import { formatTable, quoteForShell } from '../terminal/text.ts';
 import { count, showCode, showDays, showName } from '../terminal/words.ts';
@@ -56,21 +57,20 @@ export const orgDelete = defineCommand({
 
 async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise<CommandResult> {
   const { output, handle, now } = context;
-  const { organization, orgId, instance } = context.lookup;
-  const { instanceId } = instance;
+  const { organization, orgId } = context.lookup;
   const { name } = organization;
   const outcome = isDryRun ? null : await loadLastDays(context);
   const unsettledCells = (await readNonFinalCells(handle.db, orgId)).filter(({ standing }) => !isSettled(standing));
   const missing = unsettledCells.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
   output.print(
     ...(outcome === null ? [] : renderRun(outcome)),
-    `${name} (${orgId}) of instance ${instanceId}:`,
+    `${name} (${orgId}):`,
     ...formatTable({ rows: unsettledCells.map(renderCells) }),
     `  Lost for good: today's usage (${dayAt(now())}), which is never read.`,
   );
   const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
   const deletedOn = isRead && missing === 0 ? await deleteOrg(context) : null;
-  const facts = { instanceId, orgId, name, isDeleted: deletedOn !== null, deletedOn };
+  const facts = { orgId, name, isDeleted: deletedOn !== null, deletedOn };
   const document = { ...facts, missing, unsettledCells, run: outcome?.report ?? null };
   if (outcome === null) {
     const next = 'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
@@ -87,7 +87,7 @@ async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise
       `losant-usage: not deleted: ${cause}, and after the deletion nobody could read them`,
       `  ${reasons}; fix them or waive the cells, then run this again`,
     );
-    return { document, exitCode: outcome.refusal === null ? EXIT.incomplete : EXIT.refused };
+    return { document, exitCode: outcome.rejection === null ? EXIT.incomplete : EXIT.rejected };
   }
   return {
     document,
@@ -113,15 +113,18 @@ async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
   const nonFinalCells = await readNonFinalCells(handle.db, lookup.orgId);
   const pendingCells = nonFinalCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
-  return await runInstance({ ...context, readNow: () => Promise.resolve(now), rates: new Map() }, lookup.instance, {
-    kind: 'backfill',
-    runId: context.runId,
-    orgIds: [lookup.orgId],
-    streams: null,
-    range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
-    force: true,
-    signal,
-  });
+  return await runOnce(
+    { ...context, readNow: () => Promise.resolve(now), gate: new Gate(config) },
+    {
+      kind: 'backfill',
+      runId: context.runId,
+      orgIds: [lookup.orgId],
+      streams: null,
+      range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
+      force: true,
+      signal,
+    },
+  );
 }
 
 /** Returns whether the cells are gaps, or become gaps once they are late. */
@@ -138,12 +141,12 @@ function renderCells(cells: NonFinalCells): string[] {
 /** Deletes the organization in Losant, ends its tracks and creates their last cells. Returns the day of deletion. */
 async function deleteOrg(context: DeleteContext): Promise<string> {
   const { output, config, logger, signal, handle, lookup, now, runId } = context;
-  const { orgId, instance } = lookup;
-  const { instanceId, streams, selection } = instance;
+  const { orgId } = lookup;
+  const { streams, selection, policy } = config;
   signal.throwIfAborted();
   await changeOrg(context, lookup, null);
   const today = dayAt(now());
-  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null, runId };
+  const ledger = { db: handle.db, policy, now, lease: null, runId };
   try {
     await markDeleted(ledger, { orgIds: [orgId], today });
     await syncTracks(ledger, { streams, selection });
@@ -154,6 +157,6 @@ async function deleteOrg(context: DeleteContext): Promise<string> {
     );
     throw error;
   }
-  logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');
+  logger.info({ org_id: orgId }, 'organization deleted');
   return today;
 }

@@ -3,8 +3,7 @@ import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { mayHaveChanged, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient } from '../losant/client.ts';
 import { getOrg, type OrgResource } from '../losant/endpoints.ts';
-import { Gate, Rate } from '../losant/rate.ts';
-import type { InstanceConfig } from '../settings/config.ts';
+import { Gate } from '../losant/rate.ts';
 import { formatTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flagOption, orgOption, requiredOption, text } from './options.ts';
@@ -12,9 +11,8 @@ import { flagOption, orgOption, requiredOption, text } from './options.ts';
 type Resource = OrgResource['resource'];
 
 export interface OrgLookup extends OrgResource {
-  readonly instance: InstanceConfig;
   readonly orgId: string;
-  /** Reads from that instance; sends GET requests only. */
+  /** Sends GET requests only. */
   readonly client: LosantClient;
 }
 
@@ -22,8 +20,8 @@ export const orgShow = defineCommand({
   needs: ['losant'],
   options: { org: orgOption },
   async run(context, { org: orgId }) {
-    const { resource, organization, instance } = await findOrg(context, orgId);
-    const rows = [['instance', instance.instanceId], ...listFields(resource)];
+    const { resource, organization } = await findOrg(context, orgId);
+    const rows = [...listFields(resource)];
     return { document: resource, lines: [organization.name, ...formatTable({ rows })] };
   },
 });
@@ -42,14 +40,14 @@ export const orgSet = defineCommand({
     const patch = completePatch(requestedPatch, currentOrg.resource);
     const changes = compareOrgs(currentOrg.resource, applyPatch(currentOrg.resource, patch));
     const { name } = currentOrg.organization;
-    const facts = { instanceId: currentOrg.instance.instanceId, orgId, name, changes };
+    const facts = { orgId, name, changes };
     if (changes.length === 0) {
       const lines = [`${name} (${orgId}): already up to date; nothing was sent.`];
       return { document: { ...facts, isChanged: false }, lines };
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
-    output.print(`${name} (${orgId})`, ...formatTable({ head: ['field', 'now', 'new'], rows }));
+    output.print(`${name} (${orgId})`, ...formatTable({ head: ['field', 'current', 'new'], rows }));
     if (dryRun) return { document: { ...facts, isChanged: false }, lines: ['Dry run: nothing was sent.'] };
     signal.throwIfAborted();
     await changeOrg(context, currentOrg, patch);
@@ -61,34 +59,20 @@ export const orgSet = defineCommand({
   },
 });
 
-/**
- * Looks the organization up in one instance after the other. If none has it, throws the LosantError of the first that
- * could not be read, or else SettingsError.
- */
+/** Throws SettingsError if the instance does not have the organization. */
 export async function findOrg(context: CommandContext, orgId: string): Promise<OrgLookup> {
-  const { instances } = context.config;
-  let failure: LosantError | null = null;
-  for (const instance of instances) {
-    const target = { instance, orgId, client: createReadClient(context, instance) };
-    try {
-      const currentOrg = await readOrg(target, context.signal);
-      if (currentOrg !== null) return { ...currentOrg, ...target };
-    } catch (error) {
-      if (!(error instanceof LosantError)) throw error;
-      failure ??= error;
-    }
-  }
-  if (failure !== null) throw failure;
-  const where = instances.map(({ instanceId }) => instanceId).join(', ');
-  throw new SettingsError(`--org ${orgId}: not found in instance ${where}`, {
+  const client = createReadClient(context);
+  const currentOrg = await readOrg({ client, orgId }, context.signal);
+  if (currentOrg !== null) return { ...currentOrg, client, orgId };
+  throw new SettingsError(`--org ${orgId}: not found in instance ${context.config.instanceId}`, {
     hint: 'check the ID; the organization may have been deleted, or the token may belong to another instance',
   });
 }
 
 /** Returns null if the instance does not have the organization. */
-async function readOrg({ client, instance, orgId }: Omit<OrgLookup, keyof OrgResource>, signal: AbortSignal) {
+async function readOrg({ client, orgId }: Pick<OrgLookup, 'client' | 'orgId'>, signal: AbortSignal) {
   try {
-    return await getOrg(client, { ...instance, orgId, signal });
+    return await getOrg(client, orgId, signal);
   } catch (error) {
     if (error instanceof LosantError && error.kind === 'not_found') return null;
     throw error;
@@ -96,13 +80,12 @@ async function readOrg({ client, instance, orgId }: Omit<OrgLookup, keyof OrgRes
 }
 
 export function createReadClient(
-  { config, version, random, hostNow }: CommandContext,
-  { apiUrl, domain, readToken, concurrency, requestsPerSecond }: InstanceConfig,
+  { config, version, hostNow }: CommandContext,
   attempts = config.request.attempts,
 ): LosantClient {
-  const gate = new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
-  const connection = { apiUrl, domain, token: readToken(), version };
-  return createLosantClient({ ...config.request, ...connection, attempts, random, gate, now: hostNow });
+  const { instanceId, apiUrl, domain, request } = config;
+  const connection = { instanceId, apiUrl, domain, token: config.readToken(), version };
+  return createLosantClient({ ...request, ...connection, attempts, gate: new Gate(config), now: hostNow });
 }
 
 /** The limit on reading a change back, which a signal does not interrupt. */
@@ -114,7 +97,7 @@ const TOO_SLOW = `no response within ${READ_BACK_TIMEOUT_MS / 1_000} s`;
  * changed since it was read; LosantError if the change was rejected, had no effect, or cannot be confirmed.
  */
 export async function changeOrg(context: CommandContext, lookup: OrgLookup, patch: OrgPatch | null): Promise<void> {
-  const { orgId, instance, resource } = lookup;
+  const { orgId, resource } = lookup;
   const before = await readOrg(lookup, context.signal);
   const changes = before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describeChange);
   if (changes.length > 0) {
@@ -127,13 +110,13 @@ export async function changeOrg(context: CommandContext, lookup: OrgLookup, patc
     });
   }
   const { config, version, hostNow: now } = context;
-  const { apiUrl, domain } = instance;
+  const { instanceId, apiUrl, domain } = config;
   // Commands that change something need the token, so it is set.
   const token = config.adminToken as string;
-  const admin = { apiUrl, domain, token, now, timeoutMs: config.request.timeoutMs, version };
+  const admin = { instanceId, apiUrl, domain, token, now, timeoutMs: config.request.timeoutMs, version };
   let lostResponse: LosantError | null = null;
   try {
-    await sendChange(admin, { instanceId: instance.instanceId, orgId }, patch);
+    await sendChange(admin, orgId, patch);
   } catch (error) {
     if (!mayHaveChanged(error)) throw error;
     lostResponse = error;

@@ -15,7 +15,6 @@ import type { UsageRequest } from '../usage/streams/stream.ts';
 /** An organization or the whole instance, a day, and the client to read it with. */
 export interface Target {
   readonly client: LosantClient;
-  readonly instanceId: string;
   readonly orgId: string;
   readonly day: UsageDay;
   readonly now: () => number;
@@ -50,8 +49,8 @@ export async function probeOrg(
   for (const [name, stream, days, effects] of RANGES) {
     await probe(name, effects, async (target) => await probeRange(target, stream, days));
   }
-  await probe('page_of_1000', 'nothing: a run requests pages of 100', async ({ client, instanceId, signal }) => {
-    const page = await listOrgPages(client, { instanceId, perPage: 1_000, signal }).next();
+  await probe('page_of_1000', 'nothing: a run requests pages of 100', async ({ client, signal }) => {
+    const page = await listOrgPages(client, { perPage: 1_000, signal }).next();
     if (page.done === true) return 'the instance has no organizations';
     return `${showNumber(page.value.items.length)} of ${count(page.value.totalCount, 'organization')}`;
   });
@@ -65,7 +64,7 @@ export async function probeOrg(
 /** Lists the names alone: a value may be secret. */
 async function listHeaders(target: Target): Promise<string> {
   const { headers } = await target.client.get(createRangeRequest(target, { from: target.day, to: target.day }));
-  return Object.keys(headers).sort(compareText).join(', ');
+  return [...headers.keys()].sort(compareText).join(', ');
 }
 
 /** Tests whether a range that ends at the first moment of a day includes that day. */
@@ -121,10 +120,10 @@ const ORGS_MAX = 25;
 const FINAL_DAY_AGE = 4;
 
 async function probeTotals(target: Target): Promise<string> {
-  const { client, instanceId, signal } = target;
+  const { client, signal } = target;
   // A list whose pages shift is read twice.
   const orgIds = new Set<string>();
-  for await (const { items, totalCount } of listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal })) {
+  for await (const { items, totalCount } of listOrgPages(client, { perPage: ORGS_MAX, signal })) {
     if (totalCount > ORGS_MAX) {
       const orgs = count(totalCount, 'organization');
       return `skipped, because there are ${orgs}; after a few days of runs, see losant-usage reconcile`;

@@ -36,7 +36,6 @@ async function execute(
   const { createLogger } = await import('../logger.ts');
   const config = readConfig({
     env: command.needs === null ? {} : io.env,
-    configFile: typeof options['config'] === 'string' ? options['config'] : null,
     needs: command.needs ?? [],
   });
   // On a terminal the result repeats what the log says at level info.

@@ -8,7 +8,7 @@ import type { DayRange } from '../usage/day.ts';
 
 /** Describes a run for people, with the days of the command in its head; without any, those that were read. */
 export function renderRun(outcome: RunOutcome, requestedDays: DayRange | null = null): string[] {
-  const { report, refusal, tally } = outcome;
+  const { report, rejection, tally } = outcome;
   const { restatedFinal } = tally;
   const restated = tally.rows.updated;
   const lines = [renderHead(report, requestedDays)];
@@ -26,22 +26,25 @@ export function renderRun(outcome: RunOutcome, requestedDays: DayRange | null = 
         'see the view restatements',
     );
   }
+  const { between } = report;
+  if (between !== null && between.from !== null && between.to !== null) {
+    const effort = `${count(between.cells, 'cell')}, ${count(between.requests, 'request')}`;
+    lines.push(`  the next runs read the days between, ${showDays({ from: between.from, to: between.to })}: ${effort}`);
+  }
   lines.push(...renderFailures(tally.groupFailures()));
-  if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
+  if (rejection) lines.push(`  Losant rejected the request: ${rejection.message}`, `  ${rejection.hint}`);
   const nextCommand = report.status === 'complete' ? null : findNextCommand(outcome);
   if (nextCommand !== null) lines.push(`  To see what is wrong and why: ${nextCommand}`);
   return lines;
 }
 
 function renderHead(report: RunReport, requestedDays: DayRange | null): string {
-  const { instanceId, from, to, orgs, requests, durationMs } = report;
+  const { from, to, orgs, requests, durationMs } = report;
   const isComplete = report.status === 'complete';
-  if (from === null || to === null) {
-    return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
-  }
-  const status = isComplete ? 'complete' : 'partial';
+  if (from === null || to === null) return isComplete ? 'Nothing is due.' : 'Nothing was read.';
+  const status = isComplete ? 'Complete' : 'Partial';
   const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
-  return `Instance ${instanceId}: ${status}, ${showDays(requestedDays ?? { from, to })}, ${facts}`;
+  return `${status}: ${showDays(requestedDays ?? { from, to })}, ${facts}`;
 }
 
 /** The causes shown to people; the document of `--json` has all. */
@@ -56,14 +59,9 @@ function renderFailures(groups: readonly FailureGroup[]): string[] {
 }
 
 export function renderPlan(plan: PlanSummary, rate: number): string[] {
-  const { instanceId, from, to, orgs, cells, requests, pastHorizon, untracked } = plan;
-  const lines = [`Instance ${instanceId}: plan for ${count(orgs, 'organization')}`];
-  if (from === null || to === null) lines.push('  nothing to read');
-  else {
-    const time = showDuration((requests / rate) * 1_000);
-    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'cell')} to read`);
-    lines.push(`  ${count(requests, 'request')}, about ${time} at ${rate} per second`);
-  }
+  const { orgs, between, pastHorizon, untracked } = plan;
+  const lines = [`Plan for ${count(orgs, 'organization')}:`, `  ${renderPlanPart(plan, rate)}`];
+  if (between.cells > 0) lines.push(`  then, in the next runs: ${renderPlanPart(between, rate)}`);
   if (pastHorizon > 0) {
     const days = count(pastHorizon, 'day');
     lines.push(`  skipping ${days} past the horizon, which Losant no longer retains (HORIZON_DAYS)`);
@@ -75,4 +73,11 @@ export function renderPlan(plan: PlanSummary, rate: number): string[] {
     lines.push(`  skipping ${pairs} that were never tracked, e.g. ${name}`);
   }
   return lines;
+}
+
+function renderPlanPart({ from, to, cells, requests }: PlanSummary['between'], rate: number): string {
+  if (from === null || to === null) return 'nothing to read';
+  const time = showDuration((requests / rate) * 1_000);
+  const effort = `${count(requests, 'request')}, about ${time} at ${rate} per second`;
+  return `${showDays({ from, to })}: ${count(cells, 'cell')}, ${effort}`;
 }

@@ -1,10 +1,10 @@
 import { number } from '../settings/kinds.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
-import type { LoadRequest } from './load-instances.ts';
+import type { LoadRequest } from './load-usage.ts';
 import { day, flagOption, optionalOption, requiredOption, requireEndedDays, selectionOptions } from './options.ts';
 
-export const runOnce = defineCommand({
+export const runCommand = defineCommand({
   needs: ['losant', 'database'],
   role: 'losant_usage_writer',
   options: {
@@ -12,7 +12,7 @@ export const runOnce = defineCommand({
     ...selectionOptions,
     wait: optionalOption(
       'SECONDS',
-      'how long to wait for another process that is running for this instance',
+      'how long to wait for another process that is running',
       number(0, 86_400, 'seconds'),
       '0',
     ),
@@ -22,7 +22,7 @@ export const runOnce = defineCommand({
     if (range !== null) requireEndedDays(range, ['--day', '--day'], context.hostNow());
     const request = { kind: 'manual', range, force: false, selection, waitMs: (wait ?? 0) * 1_000 } as const;
     // A run of a part cannot vouch that nothing is missing, so it does not ping the monitor.
-    const isPart = [range, selection.instance, selection.org, selection.stream].some((part) => part !== null);
+    const isPart = [range, selection.org, selection.stream].some((part) => part !== null);
     return await load(context, { ...request, sendsHeartbeat: !isPart && !selection.dryRun });
   },
 });
@@ -46,6 +46,6 @@ export const backfill = defineCommand({
 
 /** Imports what loads only now, because it takes longer than to parse the arguments and to print help. */
 async function load(context: CommandContext, request: LoadRequest): Promise<CommandResult> {
-  const { loadInstances } = await import('./load-instances.ts');
-  return await loadInstances(context, request);
+  const { loadUsage } = await import('./load-usage.ts');
+  return await loadUsage(context, request);
 }

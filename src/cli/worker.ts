@@ -1,13 +1,13 @@
 import { addAbortListener } from 'node:events';
-import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
+import { requireInstance } from '../ledger/instance.ts';
 import { readClock } from '../loading/context.ts';
-import { compareWithSettings } from '../queries/gaps.ts';
 import { type AppSources, createApp, createSources, PROBER, READER } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { DigestTimer } from '../worker/digest.ts';
-import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
+import { WorkerLoop } from '../worker/loop.ts';
+import { type Schedule, scheduleWakeUps } from '../worker/schedule.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 
@@ -39,8 +39,8 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   const handle = opening.use(await openSchema(context, 'creates'));
   const reader = opening.use(await openDatabase(context, READER));
   const prober = opening.use(await openDatabase(context, PROBER));
-  const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
+  await requireInstance(handle.db, config);
+  const metrics = createMetrics({ version: context.version, startedAtMs });
   const loop: WorkerLoop = new WorkerLoop({
     ...context,
     handle,
@@ -48,15 +48,14 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const digestTimer = new DigestTimer({ ...context, handle, isLoading: () => loop.isWorking });
-  const schedule: Schedule = await armSchedule(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
+  const digestTimer = new DigestTimer({ ...context, handle, loop });
+  const schedule: Schedule = scheduleWakeUps(config.schedule, (missedWakeUps) => loop.wake(missedWakeUps));
   let listening: Listening | null = null;
   opening.move();
   try {
     const sources = createSources(context, { reader, prober, loop, schedule, startedAtMs });
     listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
-    await warnAboutUnconfigured(context, reader, instanceIds);
     if (!(await endsInTime(Promise.all([loop.run(), digestTimer.run()]), signal))) {
       logger.warn('the run did not stop in time; its lease will expire');
     }
@@ -67,23 +66,6 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
     await listening?.close();
     const handles = [handle, reader, prober];
     await endsInTime(Promise.allSettled(handles.map((each) => each.close())), signal, CLOSE_MS);
-  }
-}
-
-/** Logs once which instances of the database are not in the settings, because nothing monitors or alerts on them. */
-async function warnAboutUnconfigured(
-  { logger }: CommandContext,
-  { db }: DatabaseHandle,
-  instanceIds: readonly string[],
-): Promise<void> {
-  try {
-    const { unconfiguredInstances } = await compareWithSettings(db, instanceIds);
-    for (const instance_id of unconfiguredInstances) {
-      const hint = `to retire it, unless another deployment loads it: losant-usage retire --instance ${instance_id}`;
-      logger.warn({ instance_id, hint }, 'instance in the database is not in the settings');
-    }
-  } catch (error) {
-    logger.warn({ err: error }, 'could not read the instances in the database');
   }
 }
 

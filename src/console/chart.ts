@@ -1,25 +1,16 @@
 import { scaleLinear } from 'd3-scale';
-import { line } from 'd3-shape';
 import { html } from 'hono/html';
-import type { ComparedDay, Pair } from '../queries/usage-totals.ts';
-import { count, formatDays, showChange, showCode, showDifference, showNumber } from '../terminal/words.ts';
+import type { DayTotal } from '../queries/usage-totals.ts';
+import { count, formatDays, joinParts, showCode, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Html } from './elements.ts';
 import { renderHtmlTable } from './table.ts';
 
-/** A chart of a metric: a bar for each day, and a line for the days compared with. */
+/** A chart of a metric: a bar for each day. */
 export interface Chart {
-  /** The heading with a summary; absent where the page has one. */
-  readonly heading?: { readonly title: string; readonly summary: string };
   readonly unit: string;
-  readonly lack?: 'not stored' | 'not billed';
-  readonly days: readonly ComparedDay[];
-  /** The label of the line; null if there is none. */
-  readonly comparison: string | null;
-  /** Returns the page of a day; null if days have none. */
-  readonly addressOf: ((day: UsageDay) => string) | null;
-  /** The largest value that the axis must have, so that charts next to each other have the same; 0 if any will do. */
-  readonly maximum?: number;
+  readonly days: readonly DayTotal[];
+  readonly addressOf: (day: UsageDay) => string;
 }
 
 /** In pixels; the width is whatever is available. The room above the plot is for the values of the day pointed at. */
@@ -35,15 +26,12 @@ const MAX_DAYS_WITH_WEEKENDS = 100;
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
 export function renderChart(chart: Chart): Html {
-  const { heading, days, comparison, maximum = 0 } = chart;
-  const values = days.flatMap(({ quantity, comparedQuantity }) => [quantity ?? 0, comparedQuantity ?? 0]);
-  const scale = scaleLinear([0, Math.max(TICKS, maximum, ...values)], [BASE, ROOM_ABOVE]).nice(TICKS);
+  const { days } = chart;
+  const values = days.map(({ quantity }) => quantity ?? 0);
+  const scale = scaleLinear([0, Math.max(TICKS, ...values)], [BASE, ROOM_ABOVE]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const ticks = scale.ticks(TICKS).map((tick) => ({ at: y(tick), label: COMPACT.format(tick) }));
-  return html`<figure class="chart">${
-    heading !== undefined && html`<figcaption><h2>${heading.title}</h2><p>${heading.summary}</p></figcaption>`
-  }
-${renderLegend(chart)}
+  return html`<figure class="chart">${renderLegend(chart)}
 <div class="plot" aria-hidden="true"><svg width="${AXIS_WIDTH}"
   height="${TOTAL_HEIGHT}">${ticks.map(
     ({ at, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${at}" dy="4" text-anchor="end">${label}</text>`,
@@ -52,13 +40,7 @@ ${renderLegend(chart)}
 ${days.map(({ day }, index) => renderShade(day, index, days.length))}
 ${ticks.map(({ at }) => html`<line class="rule" x1="0" x2="100%" y1="${at}" y2="${at}"/>`)}
 ${days.map((day, index) => renderDay(chart, index, y, day))}
-${renderLabels(days.map(({ day }) => day))}
-${
-  comparison !== null &&
-  html`<svg width="100%" height="${TOTAL_HEIGHT}" viewBox="0 0 ${days.length} ${TOTAL_HEIGHT}"
-  preserveAspectRatio="none"><path class="compared" vector-effect="non-scaling-stroke"
-  d="${toLinePath(days, y)}"/></svg>`
-}</svg></div>
+${renderLabels(days.map(({ day }) => day))}</svg></div>
 ${renderValues(chart)}</figure>\n`;
 }
 
@@ -74,56 +56,41 @@ function renderShade(day: UsageDay, index: number, days: number): Html | string 
 }
 
 /** Renders the mark of a day, and its values, which appear above the plot while it is pointed at. */
-function renderDay(chart: Chart, index: number, y: (value: number) => number, chartDay: ComparedDay): Html {
+function renderDay(chart: Chart, index: number, y: (value: number) => number, chartDay: DayTotal): Html {
   const { days, addressOf } = chart;
-  const { day, standing, quantity, valuesNotStored } = chartDay;
+  const { day, quantity, expected, notStored } = chartDay;
   const at = (offset: number) => percentOf(index + offset, days.length);
   const renderColumn = (style: string, top = ROOM_ABOVE) =>
     html`<rect class="${style}" x="${at(0)}" width="${percentOf(1, days.length)}" y="${top}" height="${BASE - top}"/>`;
   /** A bar, a circle for zero, a red column for what is not stored, or a band where nothing is expected. */
   const renderMark = () => {
-    if (standing === null) return renderColumn('absent', BASE - 5);
-    if (quantity === null) return renderColumn('not-stored');
+    if (quantity === null) return expected === 0 ? renderColumn('absent', BASE - 5) : renderColumn('not-stored');
     if (quantity === 0) return html`<circle class="zero" cx="${at(0.5)}" cy="${BASE}" r="2"/>`;
     // Any value above 0 is visible, however small.
     const top = Math.min(y(quantity), BASE - 1);
-    return html`<rect class="value ${valuesNotStored > 0 && 'part'}" x="${at(0.1)}"
+    return html`<rect class="value ${notStored > 0 && 'part'}" x="${at(0.1)}"
   width="${percentOf(0.8, days.length)}" y="${top}" height="${roundTenth(BASE - top)}"/>`;
   };
   const column = renderColumn('day');
   const anchor = ['start', 'middle', 'end'][Math.floor((index / days.length) * 3)];
-  const lines = [showLongDay(day), ...describeDay(chart, chartDay)];
   return html`<g class="at">${renderMark()}${
-    standing === null || addressOf === null ? column : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
-  }<text class="tip" text-anchor="${anchor}">${lines.map(
+    expected === 0 ? column : html`<a href="${addressOf(day)}" tabindex="-1">${column}</a>`
+  }<text class="tip" text-anchor="${anchor}">${[showLongDay(day), describeDay(chart, chartDay)].map(
     (text, row) => html`<tspan x="${at(0.5)}" y="${12 + row * 15}">${text}</tspan>`,
   )}</text></g>\n`;
 }
 
-function describeDay({ unit, comparison, lack = 'not stored' }: Chart, chartDay: ComparedDay): readonly string[] {
-  const { standing, quantity, comparedDay, comparedQuantity, valuesNotStored } = chartDay;
-  if (standing === null) return ['not expected'];
-  const value = quantity === null ? lack : `${showNumber(quantity)} ${unit}`;
-  const remark = valuesNotStored > 0 ? `${showNumber(valuesNotStored)} ${lack}` : standing && showCode(standing);
-  const values = quantity === null || remark === undefined ? value : `${value}, ${remark}`;
-  if (comparison === null || comparedDay === null) return [values];
-  if (comparedQuantity === null) return [values, `${showLongDay(comparedDay)}: not stored`];
-  const compared = `${showNumber(comparedQuantity)} on ${showLongDay(comparedDay)}`;
-  const change = showDayChange(chartDay);
-  return [values, change === null ? compared : `${change} from ${compared}`];
+function describeDay({ unit }: Chart, { quantity, expected, notStored, standing }: DayTotal): string {
+  if (quantity === null) return expected === 0 ? 'not expected' : 'not stored';
+  return joinParts(
+    ', ',
+    `${showNumber(quantity)} ${unit}`,
+    notStored > 0 && `${showNumber(notStored)} not stored`,
+    standing !== null && showCode(standing),
+  );
 }
 
-/** Returns the change of a day; null if one of its values is not stored. */
-function showDayChange(day: ComparedDay): string | null {
-  return day.standing === null || day.pair === null ? null : showPairChange(day.pair);
-}
-
-/** Returns the change in percent, or the difference from zero. */
-export function showPairChange([quantity, comparedQuantity]: Pair): string {
-  return comparedQuantity === 0 ? showDifference(quantity) : showChange(quantity / comparedQuantity - 1);
-}
-
-export const showLongDay = formatDays({ weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
+const showLongDay = formatDays({ weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
 const showWeekday = formatDays({ weekday: 'short', day: 'numeric' });
 const showDate = formatDays({ day: 'numeric', month: 'short' });
 const showShortMonth = formatDays({ month: 'short' });
@@ -153,56 +120,32 @@ function labelDay(day: UsageDay, index: number, days: number): readonly [text: s
   return [month === 1 ? showMonthOfYear(day) : showShortMonth(day), !isQuarter];
 }
 
-function renderLegend({ days, comparison, addressOf, lack = 'not stored' }: Chart): Html {
-  const newestDays = days.filter(({ standing, quantity }) => standing !== null && quantity === null).slice(-3);
-  const links = newestDays.map(({ day }) => html` ${linkDay(addressOf, day, day)}`);
-  const isAbsent = days.some(({ standing }) => standing === null);
-  const isZero = days.some(({ standing, quantity }) => standing !== null && quantity === 0);
-  const isIncomplete = days.some(({ quantity, valuesNotStored }) => quantity !== null && valuesNotStored > 0);
+function renderLegend({ days, addressOf }: Chart): Html {
+  const newestDays = days.filter(({ expected, quantity }) => expected > 0 && quantity === null).slice(-3);
+  const links = newestDays.map(({ day }) => html` <a href="${addressOf(day)}">${day}</a>`);
+  const isAbsent = days.some(({ expected, quantity }) => expected === 0 && quantity === null);
+  const isZero = days.some(({ quantity }) => quantity === 0);
+  const isIncomplete = days.some(({ quantity, notStored }) => quantity !== null && notStored > 0);
   const renderItem = (shape: Html, label: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`;
   return html`<ul class="legend">${[
-    comparison !== null && renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison),
-    isIncomplete &&
-      renderItem(html`<rect class="value part" width="12" height="12"/>`, `incomplete: a value is ${lack}`),
+    isIncomplete && renderItem(html`<rect class="value part" width="12" height="12"/>`, 'incomplete'),
     newestDays.length > 0 &&
-      renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`${lack}:${links}`),
+      renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`),
     isZero && renderItem(html`<circle class="zero" cx="6" cy="6" r="2"/>`, 'zero'),
     isAbsent && renderItem(html`<rect class="absent" y="4" width="12" height="5"/>`, 'not expected'),
   ]}</ul>`;
 }
 
-function renderValues({ days, unit, addressOf, lack = 'not stored' }: Chart): Html {
-  const rows = days.map((day) => ({
-    ...day,
-    standing: day.standing ?? null,
-    valuesNotStored: day.valuesNotStored || null,
-    change: showDayChange(day),
-  }));
+function renderValues({ days, unit, addressOf }: Chart): Html {
+  const rows = days.map((day) => ({ ...day, notStored: day.notStored || null }));
   const table = renderHtmlTable(rows, [
-    ['day', 'Day', ({ day }) => linkDay(addressOf, day, showLongDay(day))],
-    ['quantity', `Value (${unit})`],
+    ['day', 'Day', ({ day }) => html`<a href="${addressOf(day)}">${showLongDay(day)}</a>`],
+    ['quantity', `Number (${unit})`],
     'standing',
-    ['valuesNotStored', `Values ${lack}`],
-    ['comparedDay', 'Compared with', ({ comparedDay }) => showLongDay(comparedDay ?? '')],
-    ['comparedQuantity', 'Compared value'],
-    'change',
+    ['notStored', 'Not stored'],
   ]);
-  return html`<details><summary>Values of ${count(days.length, 'day')}</summary>${table}</details>`;
-}
-
-function linkDay(addressOf: Chart['addressOf'], day: UsageDay, text: string): Html | string {
-  return addressOf === null ? text : html`<a href="${addressOf(day)}">${text}</a>`;
-}
-
-/** Returns the path of the line, which has a break where a day is not stored. */
-function toLinePath(days: readonly ComparedDay[], y: (value: number) => number): string {
-  const draw = line<ComparedDay>()
-    .defined(({ comparedQuantity }) => comparedQuantity !== null)
-    .x((_, index) => index + 0.5)
-    .y(({ comparedQuantity }) => y(comparedQuantity ?? 0))
-    .digits(1);
-  return draw(days) ?? '';
+  return html`<details><summary>Numbers of ${count(days.length, 'day')}</summary>${table}</details>`;
 }
 
 function roundTenth(value: number): number {

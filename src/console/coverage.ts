@@ -1,25 +1,14 @@
-/** Data quality: the map of organizations by day, and the explanation of one of its days. */
+/** Data quality: the map of organizations by day. */
 import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type CellExplanation, type DayExplanation, explainDay, type LedgerRow } from '../queries/explain.ts';
-import { capitalize, showCode, showName, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, eachDay, FIRST_DAY, parseDay, type UsageDay } from '../usage/day.ts';
-import { isLosantId } from '../usage/organization.ts';
-import { isGap, STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import {
-  addressOf,
-  type Html,
-  linkToOrganization,
-  renderCommands,
-  renderFacts,
-  renderInstant,
-  renderStanding,
-  showMonth,
-} from './elements.ts';
+import { showCode, showName, showNumber } from '../terminal/words.ts';
+import { addDays, dayAt, eachDay, FIRST_DAY, type UsageDay } from '../usage/day.ts';
+import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
+import { addressOf, type Html, showMonth } from './elements.ts';
 import { matchesText, readValues, renderForm, SEARCH, STREAM } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { type Columns, readPage, renderHtmlTable, renderPages, type TableRow } from './table.ts';
+import { readPage, renderPages } from './table.ts';
 
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
@@ -45,33 +34,31 @@ export const coveragePage: ConsolePage = {
   },
 };
 
-const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Through', options: 'day' } } as const;
+const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Last day', options: 'day' } } as const;
 
 type MapQuery = ReturnType<typeof readQuery>;
 
-function readQuery({ query, instanceIds, nowMs }: PageRequest) {
+function readQuery({ query, nowMs }: PageRequest) {
   const yesterday = addDays(dayAt(nowMs), -1);
   const { q, stream, to: lastDay } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
   const range = { from: addDays(to, 1 - DAYS), to };
-  return { instanceIds, values: { q, stream, to }, stream, range, isLatest: to === yesterday, page: readPage(query) };
+  return { values: { q, stream, to }, stream, range, isLatest: to === yesterday, page: readPage(query) };
 }
 
-function selectGaps({ instanceIds, range, stream }: MapQuery) {
+function selectGaps({ range, stream }: MapQuery) {
   return sql`
     select g.org_id, g.usage_date as day, g.standing from losant_usage.coverage_gaps g
-    where g.instance_id = any (${instanceIds}::text[]) and ${stream} in ('', g.stream)
-      and g.usage_date between ${range.from}::date and ${range.to}::date`;
+    where ${stream} in ('', g.stream) and g.usage_date between ${range.from}::date and ${range.to}::date`;
 }
 
-/** Returns the days of all organizations. A day without gaps counts as final, whatever its cells are. */
+/** Returns the days of all organizations. Of a day without gaps, the standing of its cells is not looked up. */
 async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapDay[]> {
-  const { instanceIds, range, stream } = query;
+  const { range, stream } = query;
   const { rows } = await sql<MapDay>`
     with tracks as (
       select t.first_day, coalesce(t.last_day, ${range.to}::date) as last_day, count(*) as cells
       from losant_usage.tracks t
-      join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = any (${instanceIds}::text[])
       where ${stream} in ('', t.stream)
       group by 1, 2
     ), gaps as (
@@ -86,14 +73,14 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 }
 
 async function readLines(db: Kysely<Schema>, query: MapQuery) {
-  const { instanceIds, range, stream, values, page } = query;
+  const { range, stream, values, page } = query;
   const { rows } = await sql<{ org_id: string; name: string }>`
     select o.org_id, o.name
     from losant_usage.organizations o
     left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps from (${selectGaps(query)}) as g group by g.org_id
     ) as g on g.org_id = o.org_id
-    where o.instance_id = any (${instanceIds}::text[]) and ${matchesText(values.q)}
+    where ${matchesText(values.q)}
     order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id
     limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
   const ids = rows.map(({ org_id: id }) => id);
@@ -117,9 +104,8 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   return html`<h1>Data quality</h1>
 <p class="quiet">${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to}
   ${gaps === 1 ? 'is' : 'are'} missing or in doubt. The stronger the color, the larger the share of gaps. The worst
-  organizations come first.</p>
-<p><a href="/gaps">All gaps</a> · <a href="/gaps?standing=failing">Failing reads</a> · <a
-  href="/quarantine">Quarantine</a> · <a href="/reconciliation">Reconciliation</a></p>
+  organizations come first, below a line with all gaps.</p>
+<p><a href="/gaps">Gaps</a> · <a href="/reconciliation">Comparison with Losant</a></p>
 ${renderForm(PATH, FILTERS, values)}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a>${
     !isLatest && html` · <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a>`
@@ -150,8 +136,10 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, 
 <table class="grid"><caption class="hidden">Standing of each organization on each day</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${headCells}</tr></thead>
-<tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, (day) =>
-    addressOf('/gaps', { usage_date: day, stream }).replace('&', '&amp;'),
+<tbody><tr><th class="name" scope="row">All gaps</th>${renderDays(
+    days,
+    all.filter(({ gaps }) => gaps > 0),
+    (day) => addressOf('/gaps', { usage_date: day, stream }).replace('&', '&amp;'),
   )}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>
@@ -186,84 +174,4 @@ function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], addre
 /** Returns the shade of the share of gaps: from 1, up to 1%, to 4, above 50%. */
 function getShade({ gaps, cells }: MapDay): number {
   return [0.01, 0.1, 0.5].filter((bound) => gaps / cells > bound).length + 1;
-}
-
-/** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
-export const dayPage: ConsolePage = {
-  path: '/coverage/:org/:day',
-  subject: 'The day',
-  show: async ({ params, read, instanceIds, nowMs }) => {
-    const orgId = params['org'] ?? '';
-    const day = parseDay(params['day'] ?? '');
-    if (!isLosantId(orgId) || day === null) return null;
-    const explanation = await read((db) => explainDay(db, { orgId, day, streams: null, nowMs }));
-    if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
-    return { title: `${showName(explanation.org.orgName, orgId)}, ${day}`, body: renderDayExplanation(explanation) };
-  },
-};
-
-function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Html {
-  const { orgId, orgName, deletedOn } = org;
-  const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
-  const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
-  const notExpected = Map.groupBy(
-    sortedCells.filter((cell) => cell.standing === null),
-    ({ advice }) => advice.text,
-  );
-  return html`<h1><span>${showName(orgName, orgId)}</span>, ${day}: ${renderStanding(standing)}</h1>
-<p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
-  href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
-    deletedOn !== null && ` · deleted (noticed ${deletedOn})`
-  }</p>
-${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
-${[...notExpected].map(([text, group]) => {
-  const streams = group.map(({ stream }) => stream).join(', ');
-  return html`<p class="quiet">Not expected on this day: ${streams}. ${capitalize(text)}.</p>`;
-})}`;
-}
-
-function renderCell(cell: CellExplanation): Html {
-  const { stream, standing, ledger, changes, waivers, quarantine, advice } = cell;
-  const { reason = null, detail = null } = ledger ?? {};
-  return html`<section class="cell ${standing !== null && isGap(standing) && 'on-bad'}"><h2>${stream}: ${renderStanding(
-    standing,
-  )}</h2>
-<p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
-    detail !== null && `: ${detail}`
-  }</p>
-<p>${capitalize(advice.text)}.</p>
-${advice.commands.map(
-  ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
-)}
-${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, ['metric', 'quantity'])}
-${renderList('Changes', changes, CHANGES)}
-${renderList('Waivers', waivers, WAIVERS)}
-${renderList('Quarantined responses', quarantine, QUARANTINE)}
-${ledger !== null && renderReads(ledger)}</section>\n`;
-}
-
-const CHANGES = ['changedAt', 'metric', 'type', 'source', 'hour', 'old', 'new', 'wasFinal'];
-const WAIVERS = ['waivedAt', 'kind', 'waivedBy', 'waivedByRun', 'reason', 'liftedAt', 'liftedByRun'];
-const QUARANTINE: Columns<TableRow> = [
-  ['seenAt', 'Received'],
-  ['from', 'First day'],
-  ['to', 'Last day'],
-  'reason',
-  'detail',
-];
-
-function renderList(title: string, rows: readonly TableRow[], columns: Columns<TableRow>): Html {
-  return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
-}
-
-function renderReads({ firstLoadedAt, lastReadAt, finalizedAt, failedReads, omissions, runId }: LedgerRow): Html {
-  const facts = {
-    'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
-    'Last read': lastReadAt !== null && renderInstant(lastReadAt),
-    'Final since': finalizedAt !== null && renderInstant(finalizedAt),
-    'Failed reads in a row': failedReads > 0 && showNumber(failedReads),
-    'Responses that omitted it': omissions > 0 && showNumber(omissions),
-    Run: runId,
-  };
-  return html`<details><summary>Read history</summary>${renderFacts(facts)}</details>`;
 }

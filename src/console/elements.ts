@@ -26,14 +26,9 @@ export function linkToOrganization(orgId: string, name: string): Html {
   return html`<a href="/organizations/${orgId}" title="${name}, ${orgId}">${showName(name, orgId)}</a>`;
 }
 
-/** Renders commands; a click selects an entire one. */
-export function renderCommands(commands: readonly string[]): Html {
-  const items = commands.map((command) => html`<li><code>${command}</code></li>`);
-  return html`<ul class="commands">${items}</ul>`;
-}
-
-export function renderFoldedList(summary: string, items: readonly unknown[]): Html {
-  return html`<details><summary>${summary}</summary><ul>${items.map((item) => html`<li>${item}</li>`)}</ul></details>`;
+/** Renders a command, or a sentence. A click selects an entire command, to be copied. */
+export function renderRemedy(remedy: string): Html {
+  return remedy.startsWith('losant-usage ') ? html`<code class="command">${remedy}</code>` : html`${remedy}`;
 }
 
 export function renderPill(tone: string, text: string): Html {

@@ -1,13 +1,11 @@
 /** The fields and options that select the rows of a table, and the conditions that they stand for. */
 import { html } from 'hono/html';
 import { type RawBuilder, sql } from 'kysely';
-import { labelInstance } from '../queries/attention.ts';
 import { showCode } from '../terminal/words.ts';
 import { parseDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { addressOf, type Html, renderLink } from './elements.ts';
 import type { PageRequest } from './page.ts';
-import { nameInstance, toVisibleHealth } from './sources.ts';
 
 /** A field of the form, and the rows that it selects. */
 interface Filter {
@@ -37,12 +35,12 @@ export function readValues<F extends Filters>(filters: F, query: PageRequest['qu
 
 function readValue(param: string, { options, byDefault = '' }: Filter): string {
   if (options === 'text') return toSearchText(param);
-  if (options === 'day') return parseDay(param) ?? '';
+  if (options === 'day') return parseDay(param) ?? byDefault;
   return Object.hasOwn(options, param) ? param : byDefault;
 }
 
 /** Returns the text without what Postgres does not accept: NUL and lone surrogates. */
-export function toSearchText(param: string): string {
+function toSearchText(param: string): string {
   return param.replaceAll('\0', '').trim().slice(0, MAX_SEARCH_LENGTH).toWellFormed();
 }
 
@@ -71,16 +69,6 @@ export const SEARCH: Filter = {
   where: (text) => sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matchesText(text)})`,
 };
 
-/** Finds rows `r` of which one of the columns contains the text. */
-export function searchIn(label: string, ...columns: readonly string[]): Filter {
-  const values = sql.join(columns.map((name) => sql`r.${sql.ref(name)}`));
-  return {
-    label,
-    options: 'text',
-    where: (text) => sql`strpos(lower(concat_ws(' ', ${values})), lower(${text})) > 0`,
-  };
-}
-
 /** Returns the condition that the name, ID, referral ID or customer ID of an organization `o` contains the text. */
 export function matchesText(search: string): RawBuilder<unknown> {
   const text = `%${escapeLike(search)}%`;
@@ -88,26 +76,13 @@ export function matchesText(search: string): RawBuilder<unknown> {
     or o.customer_id ilike ${text})`;
 }
 
-export function escapeLike(text: string): string {
+function escapeLike(text: string): string {
   return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
 }
 
 /** Returns options whose labels are their values in words. */
 export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(values.map((value) => [value, showCode(value)]));
-}
-
-/** Selects the label of the instance `i`; null if there is only one. */
-export function selectInstanceName(instanceIds: readonly string[]): RawBuilder<unknown> {
-  return sql`${instanceIds.length > 1 ? labelInstance(instanceIds) : sql`null::text`} as instance_name`;
-}
-
-/** Returns the filter of rows `r` by their instance, if there are several. */
-export async function filterByInstance({ instanceIds, database }: PageRequest): Promise<Filters> {
-  if (instanceIds.length < 2) return {};
-  const health = toVisibleHealth(await database(0));
-  const options = Object.fromEntries(instanceIds.map((id) => [id, nameInstance(instanceIds, health, id)]));
-  return { instance: { label: 'Instance', options, where: (id) => sql`r.instance_id = ${id}` } };
 }
 
 /** Renders the filters: options as links, then more links, then fields for text and days. Other values stay. */

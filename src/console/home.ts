@@ -1,23 +1,21 @@
 import { html } from 'hono/html';
-import { addUpDays, isLevel, monthToDate, type UsageTotals } from '../queries/usage-totals.ts';
-import { count, formatDays, showChange, showCode, showDistance, showNumber, showWhen } from '../terminal/words.ts';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import type { Health, RunRecord } from '../queries/health.ts';
+import { countComparisons } from '../queries/reconciliation.ts';
+import { addUpDays, CHART_METRICS, type ChartMetric, type DayTotal, monthToDate } from '../queries/usage-totals.ts';
+import { count, formatDays, joinParts, showCode, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { findWorstStanding, standings, sumStandings } from '../usage/standing.ts';
-import { renderAttention } from './attention.ts';
+import { recallMonths, renderMonthState } from './billing.ts';
 import { type CachedRead, describeReadFailure } from './cached-reads.ts';
-import { renderChart, showLongDay } from './chart.ts';
-import { addressOf, type Html, renderInstant, renderPill, showMonth } from './elements.ts';
-import { linkToMonth, type MonthRow, recallMonths, renderMonthState } from './months.ts';
+import { renderChart } from './chart.ts';
+import { addressOf, type Html, linkTo, renderInstant, renderPill, showMonth } from './elements.ts';
+import { renderAttention } from './inbox.ts';
 import { type ConsolePage, type PageRequest, RELOAD_SECONDS, renderCount } from './page.ts';
-import {
-  type DatabaseView,
-  type InstanceStatus,
-  isRunInProgress,
-  nameInstance,
-  toVisibleHealth,
-  wasRead,
-} from './sources.ts';
-import { CHART_METRICS, type ChartMetric, COMPARISONS, recallTotals } from './usage-query.ts';
+import { type DatabaseView, type RunProgress, toVisibleHealth } from './sources.ts';
+import { renderHtmlTable } from './table.ts';
+import { recallDays } from './usage.ts';
 
 const HOME_RELOAD_SECONDS = 60;
 /** An older snapshot is shown with its age, because it may be outdated. */
@@ -30,42 +28,63 @@ export const homePage: ConsolePage = {
   path: '/',
   subject: 'Home',
   show: async (request) => {
-    const { nowMs } = request;
+    const { nowMs, recall } = request;
     const range = monthToDate(nowMs);
-    const sumUp = (metric: ChartMetric) => recallTotals(request, { metric, range, comparison: 'same_weekdays' });
-    const [view, payloads, devices, minutes, months] = await Promise.all([
+    const sumUp = (metric: ChartMetric) => recallDays(request, { metric, range });
+    const [view, payloads, devices, minutes, months, differences] = await Promise.all([
       request.database(SNAPSHOT_WAIT_MS),
       sumUp('payload_billable_count'),
       sumUp('devices_total'),
       sumUp('notebook_minutes'),
       recallMonths(request),
+      recall(['differences', range.to], (db) => countComparisons(db, toComparedDays(range.to))),
     ]);
     const health = toVisibleHealth(view);
-    const { instances: statuses, version, host, startedAt } = request.status();
-    const { day, tone, label, sentence } = describeYesterday(view, statuses, nowMs);
+    const status = request.status();
+    const { day, tone, label, sentence } = describeYesterday(view, status.progress !== null, nowMs);
+    const lacking = tone === 'bad' && health !== null ? await recallLackingCells(request, day) : null;
     const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
-${statuses.map((status) => renderProgress(status, nameInstance(request.instanceIds, health, status.instanceId)))}
-${renderAttention(request, health)}
+${status.progress !== null && renderProgress(status.progress)}
+${lacking !== null && renderCount(lacking, 'What is missing', renderLackingCells)}
+${renderAttention(health, status.problem)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
 <section class="card">${renderTotal(payloads, 'payload_billable_count', renderDays)}
-<p><a href="/usage">Days, growth and plans</a> · <a
-  href="/organizations?sort=-payload_billable_count">Organizations by payloads</a></p></section>
+<p>${linkTo('/usage', {}, 'Other metrics and days')} · ${linkTo(
+      '/organizations',
+      { sort: '-payload_billable_count' },
+      'Organizations by payloads',
+    )}</p></section>
 <section class="card">${renderTotal(devices, 'devices_total')}</section>
 <section class="card">${renderTotal(minutes, 'notebook_minutes')}</section>
-<section class="card"><h3><a href="/billing">Billing</a></h3>${renderCount(
-      months,
-      'The months',
-      renderLastMonths,
+<section class="card"><h3><a href="/billing">Months to bill</a></h3>${renderCount(months, 'The months', (rows) => {
+      const endedMonths = rows.filter(({ hasEnded, state }) => hasEnded && state !== 'closed');
+      return endedMonths.length === 0
+        ? html`<p class="quiet">None.</p>`
+        : html`${endedMonths.slice(0, MAX_MONTHS).map(renderMonthState)}`;
+    })}</section>
+<section class="card"><h3><a href="/reconciliation">Agreement with Losant</a></h3>${renderCount(
+      differences,
+      'The comparison',
+      renderDifferences,
     )}</section>
+<section class="card"><h3>Last run</h3>${renderLastRun(health)}</section>
 </div>
-<footer class="quiet">Version ${version} on ${host}, started ${renderInstant(startedAt)} · <a
+<footer class="quiet">Version ${status.version} on ${status.host}, started ${renderInstant(status.startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></footer>`;
     const reloadSeconds = health === null ? RELOAD_SECONDS : HOME_RELOAD_SECONDS;
     return { title: 'Home', body, reloadSeconds };
   },
 };
+
+const MAX_MONTHS = 3;
+/** The days of which Home says whether they agree with Losant. */
+const COMPARED_DAYS = 30;
+
+function toComparedDays(lastDay: UsageDay) {
+  return { from: addDays(lastDay, 1 - COMPARED_DAYS), to: lastDay };
+}
 
 const showFullDay = formatDays({ weekday: 'long', day: 'numeric', month: 'long' });
 
@@ -75,23 +94,17 @@ function showDay(day: UsageDay, nowMs: number): string {
   return day === addDays(dayAt(nowMs), -1) ? `Yesterday, ${text}` : text;
 }
 
-function renderProgress({ progress }: InstanceStatus, label: string): Html | string {
-  if (progress === null) return '';
-  const { plannedCells, readCells, startedAt } = progress;
+function renderProgress({ plannedCells, readCells, startedAt }: RunProgress): Html {
   return html`<p><progress max="${Math.max(plannedCells, 1)}" value="${readCells}"
   aria-label="Cells read, out of those due"></progress> ${showNumber(readCells)} of ${count(plannedCells, 'cell')}
-  read since ${renderInstant(startedAt)}${label !== '' && ` · ${label}`}</p>`;
+  read since ${renderInstant(startedAt)}</p>`;
 }
 
 /**
- * Says in one line whether the day is complete that was yesterday when reading the status began. Instances are ignored
- * until their first run has finished.
+ * Says in one line whether the day is complete that was yesterday when reading the status began. Only a day of which
+ * every expected cell is stored is green.
  */
-function describeYesterday(
-  { isUp, snapshot, error }: DatabaseView,
-  statuses: readonly InstanceStatus[],
-  nowMs: number,
-) {
+function describeYesterday({ isUp, snapshot, error }: DatabaseView, isWorking: boolean, nowMs: number) {
   const day = addDays(snapshot?.value.at.slice(0, 10) ?? dayAt(nowMs), -1);
   if (!isUp || snapshot === null) {
     const problem = isUp ? describeReadFailure(error) : 'the database is not responding';
@@ -99,15 +112,19 @@ function describeYesterday(
     const sentence = isReading ? 'The status is being read' : `The status could not be read: ${problem}`;
     return { day, tone: isReading ? 'quiet' : 'bad', label: 'unknown', sentence };
   }
-  const instances = snapshot.value.instances.filter((each) => each.lastRunAt !== null && wasRead(each));
-  if (instances.length === 0) {
-    // Another process may run them.
-    const isRunning = isRunInProgress(snapshot.value.instances) || statuses.some(({ progress }) => progress !== null);
+  const { instance, streams } = snapshot.value;
+  if (instance === null || instance.lastRunAt === null || instance.neverReadSince !== null) {
+    // Another process may run.
+    const isRunning = isWorking || (instance !== null && instance.leaseAcquiredAt !== null);
     const sentence = isRunning ? 'The first run is in progress' : 'Nothing has been loaded yet';
     return { day, tone: 'quiet', label: 'not read yet', sentence };
   }
-  const streams = instances.flatMap((instance) => instance.streams);
+  return { day, ...describeDay(streams) };
+}
+
+function describeDay(streams: Health['streams']) {
   const expected = streams.reduce((sum, { yesterdayExpected }) => sum + yesterdayExpected, 0);
+  if (expected === 0) return { tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
   const worst = findWorstStanding(standings.filter((standing) => counts[standing] > 0));
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);
@@ -116,71 +133,117 @@ function describeYesterday(
     .map((standing) => `, ${showNumber(counts[standing])} ${showCode(standing)}`)
     .join('');
   const sentence = `${showNumber(stored)} of ${count(expected, 'expected cell')} stored${exceptions}`;
-  if (expected === 0) return { day, tone: 'quiet', label: 'nothing expected', sentence: 'No cells are expected' };
-  if (worst === null || worst === 'unavailable') return { day, tone: 'good', label: 'complete', sentence };
-  if (worst !== 'waiting') return { day, tone: 'bad', label: 'incomplete', sentence };
-  return { day, tone: 'quiet', label: stored === 0 ? 'not read yet' : 'in progress', sentence };
+  if (worst === null) return { tone: 'good', label: 'complete', sentence };
+  if (worst === 'waiting') return { tone: 'quiet', label: stored === 0 ? 'not read yet' : 'in progress', sentence };
+  if (worst !== 'unavailable') return { tone: 'bad', label: 'incomplete', sentence };
+  if (counts.waiting > 0) return { tone: 'warn', label: 'in progress', sentence };
+  return { tone: 'warn', label: `complete, ${showNumber(counts.unavailable)} unavailable`, sentence };
 }
 
 function describeScope({ status, nowMs }: PageRequest, view: DatabaseView): readonly string[] {
-  const { instances: statuses, nextWakeAt } = status();
+  const { nextWakeAt } = status();
   const { snapshot, error } = view;
-  const instances = toVisibleHealth(view)?.instances.filter(wasRead) ?? [];
-  const organizations = instances.reduce((sum, each) => sum + each.organizations, 0);
+  const instance = toVisibleHealth(view)?.instance ?? null;
   const ageMs = snapshot === null ? 0 : nowMs - snapshot.atMs;
   const slowness =
     error === undefined ? 'refreshing it is slow' : `refreshing it failed: ${describeReadFailure(error)}`;
   return [
-    instances.length === 0 ? '' : count(organizations, 'organization'),
-    statuses.length === 1 ? '' : count(statuses.length, 'instance'),
+    instance === null || instance.neverReadSince !== null ? '' : count(instance.organizations, 'organization'),
     nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(nextWakeAt, nowMs)}`,
     ageMs < OLD_SNAPSHOT_MS ? '' : `as of ${showDistance(-ageMs)}; ${slowness}`,
   ].filter((part) => part !== '');
 }
 
+type LackingRow = { readonly org_id: string; readonly org_name: string; readonly streams: string };
+
+const MAX_LACKING_ORGS = 10;
+
+/** Reads which organizations lack something of a day, and why. */
+async function recallLackingCells({ recall }: PageRequest, day: UsageDay) {
+  return await recall(['lacking cells', day], async (db: Kysely<Schema>) => {
+    const { rows } = await sql<LackingRow>`
+      select g.org_id, g.org_name, g.standing, concat_ws(': ', g.reason, g.detail) as cause,
+        string_agg(g.stream, ', ' order by g.stream) as streams, min(g.next_read_at) as next_read_at,
+        ${day}::date as usage_date
+      from losant_usage.coverage_gaps g where g.usage_date = ${day}::date
+      group by g.org_id, g.org_name, g.standing, g.reason, g.detail
+      order by g.standing desc, g.org_name, g.org_id limit ${MAX_LACKING_ORGS + 1}`.execute(db);
+    return { day, rows };
+  });
+}
+
+function renderLackingCells({ day, rows }: { day: UsageDay; rows: readonly LackingRow[] }): Html {
+  if (rows.length === 0) return html``;
+  const hasMore = rows.length > MAX_LACKING_ORGS;
+  return html`<h2>Missing on this day</h2>${renderHtmlTable(rows.slice(0, MAX_LACKING_ORGS), [
+    'org_name',
+    'streams',
+    'standing',
+    'cause',
+    'next_read_at',
+    ['usage_date', 'Day'],
+  ])}${hasMore && html`<p>${linkTo('/gaps', { usage_date: day }, 'View all gaps of this day')}</p>`}`;
+}
+
 function renderTotal(
-  read: CachedRead<UsageTotals>,
+  read: CachedRead<readonly DayTotal[]>,
   metric: ChartMetric,
-  render: (totals: UsageTotals) => Html | string = () => '',
+  render: (days: readonly DayTotal[]) => Html | string = () => '',
 ): Html {
   const { label } = CHART_METRICS[metric];
-  return html`<h3>${label}</h3>${renderCount(read, `The ${label.toLowerCase()}`, (totals) => {
-    const { total, valuesNotStored, change } = addUpDays(metric, totals.days);
-    if (total === null && valuesNotStored === 0) return html`<p class="quiet">Nothing is stored.</p>`;
-    const remark = html`<span class="bad">${count(valuesNotStored, 'value is', 'values are')} not stored</span>`;
-    return html`<strong>${total === null ? '–' : showNumber(total)}${
-      valuesNotStored > 0 && html` <span class="bad">?</span>`
-    }</strong>
-<p class="quiet">${describeChange(metric, change, totals.days)}${valuesNotStored > 0 && html` · ${remark}`}</p>${render(
-      totals,
-    )}`;
+  return html`<h3>${label}</h3>${renderCount(read, `The ${label.toLowerCase()}`, (days) => {
+    const { total, notStored } = addUpDays(metric, days);
+    if (total === null && notStored === 0) return html`<p class="quiet">Nothing is stored.</p>`;
+    const mark = notStored > 0 && html` <span class="bad">?</span>`;
+    return html`<strong>${total === null ? '–' : showNumber(total)}${mark}</strong>${
+      notStored > 0 && html`<p class="bad">${count(notStored, 'number is', 'numbers are')} not stored</p>`
+    }${render(days)}`;
   })}`;
 }
 
-/** A level is that of the last day that can be compared, and is compared with its number some weeks before. */
-function describeChange(metric: ChartMetric, change: number | null, days: UsageTotals['days']): string {
-  const comparedDay = days.findLast(({ pair }) => pair !== null)?.comparedDay ?? null;
-  if (change === null || comparedDay === null) return 'no comparison';
-  const comparison = isLevel(metric) ? `since ${showLongDay(comparedDay)}` : 'compared with the same weekdays before';
-  return `${showChange(change)} ${comparison}`;
-}
-
-function renderDays({ days }: UsageTotals): Html {
+function renderDays(days: readonly DayTotal[]): Html {
   return renderChart({
     unit: 'payloads',
     days,
-    comparison: COMPARISONS.same_weekdays,
     addressOf: (day) => addressOf('/usage', { from: day, to: day }),
   });
 }
 
-const LAST_MONTHS = 2;
+type ComparisonCounts = Awaited<ReturnType<typeof countComparisons>>;
 
-function renderLastMonths(months: readonly MonthRow[]): Html {
-  if (months.length === 0) return html`<p class="quiet">Nothing has been loaded yet.</p>`;
-  const endedMonths = months.filter(({ state }) => state !== 'in_progress');
-  const newest = [...new Set(endedMonths.map(({ month }) => month))].slice(0, LAST_MONTHS);
-  if (newest.length === 0) return html`<p class="quiet">No month has ended yet.</p>`;
-  const lastMonths = endedMonths.filter(({ month }) => newest.includes(month));
-  return html`${lastMonths.map((month) => renderMonthState(month, linkToMonth(month.month)))}`;
+function renderDifferences({ differences, equal, pending, notCompared, days }: ComparisonCounts): Html {
+  const otherCounts = joinParts(
+    ' · ',
+    `${showNumber(equal)} equal`,
+    pending > 0 && `${showNumber(pending)} pending`,
+    notCompared > 0 && `${showNumber(notCompared)} not compared`,
+  );
+  const scope = html`<p class="quiet">${count(days, 'day')} of the last ${COMPARED_DAYS}: ${otherCounts}</p>`;
+  if (differences > 0) {
+    const link = linkTo('/reconciliation', { outcome: 'difference' }, 'View');
+    return html`<p>${renderPill('bad', count(differences, 'difference'))} ${link}</p>${scope}`;
+  }
+  return equal === 0
+    ? html`<p>${renderPill('quiet', 'not compared')}</p>${scope}`
+    : html`<p>${renderPill('good', 'no difference')}</p>${scope}`;
+}
+
+const RUN_TONES: Readonly<Record<RunRecord['status'], string>> = {
+  running: 'quiet',
+  complete: 'good',
+  partial: 'bad',
+  failed: 'bad',
+  interrupted: 'warn',
+};
+
+/** Renders the newest run of any process. */
+function renderLastRun(health: Health | null): Html {
+  if (health === null) return html`<p class="quiet">Not known.</p>`;
+  const [run] = health.runs;
+  if (run === undefined) return html`<p class="quiet">There was none.</p>`;
+  const { status, startedAt, counts, failures, error } = run;
+  const { loaded } = counts.cells ?? {};
+  const causes = failures.map(({ code, cells }) => joinParts(' ', code, cells > 0 && showNumber(cells))).join(', ');
+  return html`<p>${renderPill(RUN_TONES[status], status)} ${renderInstant(startedAt)}</p>
+<p class="quiet">${joinParts(' · ', loaded !== undefined && `${count(loaded, 'cell')} loaded`, causes, error)}</p>`;
 }

@@ -13,8 +13,6 @@ export interface PageRequest extends PageSources {
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string>>;
-  /** Aborted once nobody waits for the response. */
-  readonly signal: AbortSignal;
 }
 
 export interface ConsolePage {
@@ -24,8 +22,8 @@ export interface ConsolePage {
   readonly navPath?: string;
   /** What it shows, as the subject of a sentence; by default the first part of its path: `The gaps`. */
   readonly subject?: string;
-  /** Returns the page, or a file. Null: the address names nothing that exists. */
-  readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
+  /** Returns null if the address names nothing that exists. */
+  readonly show: (request: PageRequest) => Promise<PageContent | null>;
 }
 
 export interface PageContent {
@@ -37,11 +35,11 @@ export interface PageContent {
 
 const NAVIGATION = [
   ['/', 'Home'],
+  ['/usage', 'Usage'],
   ['/organizations', 'Organizations'],
   ['/billing', 'Billing'],
   ['/coverage', 'Data quality'],
   ['/changes', 'Changes'],
-  ['/runs', 'Runs'],
 ] as const;
 
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"
@@ -73,7 +71,7 @@ export async function renderPage({
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
-<form class="find" method="get" action="/find" role="search" aria-label="Organizations"><label class="hidden"
+<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral ID or ID</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
 <main id="main" tabindex="-1">
@@ -81,25 +79,22 @@ ${body}
 </main>
 <script>${raw(SCRIPT)}</script>
 </body>`;
-  return await renderDocument(
-    `${title} · Losant usage`,
-    content,
-    html`<link rel="icon" href="/icon.svg" type="image/svg+xml">\n`,
-  );
+  return await renderDocument(`${title} · Losant usage`, content);
 }
 
 /** Matches characters that are invisible, or change how their neighbors are displayed. */
 const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 /** Renders a document with its style. Whoever wrote a text in it, none has control characters or direction marks. */
-export async function renderDocument(title: string, body: Html, icon: Html | string = ''): Promise<string> {
+async function renderDocument(title: string, body: Html): Promise<string> {
   const document = await html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
-${icon}<style>${raw(STYLE)}</style>
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
+<style>${raw(STYLE)}</style>
 </head>
 ${body}
 </html>
@@ -119,7 +114,7 @@ export const RELOAD_SECONDS = 3;
 const OLD_RESULT_MS = 180_000;
 
 /** Returns the age of a result that is old or could not be read again, as `as of 4 min ago`; otherwise ''. */
-export function showAge({ snapshot, error, nowMs }: CachedRead<unknown>): string {
+function showAge({ snapshot, error, nowMs }: CachedRead<unknown>): string {
   if (snapshot === null || (error === undefined && nowMs - snapshot.atMs <= OLD_RESULT_MS)) return '';
   return `as of ${showDistance(snapshot.atMs - nowMs)}`;
 }

@@ -39,12 +39,12 @@ a { color: var(--link); text-decoration: none } a:hover { text-decoration: under
   font-size: .8rem; line-height: 1.25rem; font-weight: 500; letter-spacing: 0; white-space: nowrap;
   background: color-mix(in srgb, currentColor 10%, var(--ground)) }
 code { font: .8rem/1.5 ui-monospace, monospace }
-.commands code { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
-  padding: .2rem .55rem; min-width: 0; white-space: pre-wrap; margin: 0 }
+.command { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .1rem .45rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; display: inline-block; max-width: 100% }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 summary { cursor: pointer; width: max-content; max-width: 100%; padding: .2rem 0; color: var(--quiet) }
 
-header, nav, form, .commands li, .keys, .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem }
+header, nav, form, .keys, .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem }
 header { align-items: center; padding: .6rem 0; border-bottom: 1px solid var(--line); background: var(--ground);
   position: sticky; top: 0; z-index: 5; min-height: var(--head) } header nav { flex: 1 1 auto }
 :root { --head: 3.3rem } header a, main nav a { color: var(--quiet) } nav a { display: inline-block; line-height: 24px }
@@ -60,12 +60,10 @@ input, button { font: inherit; color: var(--text); background: var(--ground); bo
 :is(input, button):hover { border-color: color-mix(in srgb, var(--quiet) 50%, var(--line)) }
 ::placeholder { color: var(--quiet); opacity: 1 }
 button { width: auto; font-weight: 500; padding-inline: .9rem }
-.commands, .legend, .inbox, .inbox ul { list-style: none; margin: .35rem 0; padding: 0 }
-.commands code, .id { user-select: all }
-.commands li { flex-wrap: nowrap; margin: .2rem 0 }
-.facts, .halves { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
+.legend, .inbox, .inbox ul { list-style: none; margin: .35rem 0; padding: 0 }
+.id { user-select: all }
+.facts { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)) }
-.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) } .halves > * { min-width: 0 }
 dt, .legend { font-size: .8rem; color: var(--quiet) } dd { margin: 0 }
 progress { width: 100%; height: .5rem; accent-color: var(--mark) }
 .cell { border-left: 3px solid var(--line); padding-left: .9rem; margin: 1.25rem 0 }
@@ -89,8 +87,8 @@ progress { width: 100%; height: .5rem; accent-color: var(--mark) }
 .card :is(.chart, .legend) { margin: .4rem 0 0 } .card details { font-size: .8rem }
 @media (min-width: 30rem) { .cards { grid-template-columns: 1fr 1fr } .card:is(:first-child, :last-child) { grid-column: span 2 } }
 @media (min-width: 56rem) {
-  .cards { grid-template-columns: 1fr 19rem; grid-template-rows: auto auto 1fr }
-  .card:first-child { grid-column: 1; grid-row: span 3 } .card:last-child { grid-column: auto }
+  .cards { grid-template-columns: repeat(3, 1fr) }
+  .card:first-child { grid-column: span 2; grid-row: span 2 } .card:last-child { grid-column: auto }
 }
 @media (max-width: 56rem) { form.find { flex-grow: 1; max-width: none } }
 @media (max-width: 44rem) {
@@ -106,8 +104,7 @@ th, td { text-align: left; padding: .4rem .9rem .4rem 0; border-bottom: 1px soli
 th { color: var(--quiet); font-size: .8rem; font-weight: 500; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 th a:hover { color: var(--text); text-decoration: none }
-td { white-space: nowrap } td summary { width: auto }
-td details { white-space: normal; min-width: 12rem; max-width: 36rem }
+td { white-space: nowrap } td .command { white-space: pre-wrap; vertical-align: top }
 td.t { white-space: normal; overflow-wrap: anywhere; min-width: 16rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
 :is(th, td):last-child { padding-right: 0 } tbody tr:hover td { background: var(--panel) }
@@ -116,16 +113,13 @@ tfoot td { font-weight: 600; border-bottom: 0 }
 td:first-child { max-width: 17rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0 }
  td:first-child a { color: inherit; font-weight: 500 } article td:first-child { white-space: normal; min-width: 8rem; overflow-wrap: anywhere }
 .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem } .bar rect { rx: 2px }
-${[9, 18, 27, 36, 45].map((share, index) => `td:has(.shade-${index + 1}) { ${mix('mark', share)} }`).join(' ')}
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
 .wide { overflow: auto; max-height: 85vh } .wide thead th { position: sticky; top: 0; z-index: 2 }
 .wide thead th:first-child { z-index: 3 }
 @media (min-width: 64rem) {
   .scroll:not(.wide) { overflow: visible } .scroll:not(.wide) thead th { position: sticky; top: var(--head); z-index: 2 }
-  .halves .scroll thead th { top: 0 }
   thead th { box-shadow: 0 1px var(--line); border-bottom: 0 }
 }
-.halves .scroll { overflow-x: auto } .halves :is(th, td) { padding-right: .6rem }
 @media (max-width: 37.5rem) { td:first-child:not(:has(time)) { max-width: 9rem } }
 
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
@@ -150,7 +144,6 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .rule { stroke: var(--line); stroke-dasharray: 2 3 } .value { fill: var(--mark); rx: 2px } .part { fill-opacity: .35 }
 .zero { fill: var(--ground); stroke: var(--mark); stroke-width: 1.5 } .absent { fill: var(--line) }
 .not-stored { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) } .weekend { fill: var(--panel) }
-.compared { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none; pointer-events: none }
 .day { fill: transparent } .at:hover .day { fill: var(--text); opacity: .08 }
 .tip { visibility: hidden } .plot .tip { fill: var(--text) } .tip tspan:first-child { font-weight: 600 }
 .at:is(:hover, :focus-within) .tip { visibility: visible }
@@ -162,11 +155,11 @@ details ul { margin: .25rem 0; padding-left: 1.1rem }
 @page { size: A4; margin: 15mm }
 @media print {
   :root { color-scheme: light; font-size: 12px }
-  nav, form, .skip, .go, :not(td) > details { display: none } body { max-width: none; font-size: 11px; padding: 0 }
+  nav, form, .skip, .go, details { display: none } body { max-width: none; font-size: 11px; padding: 0 }
   a { color: inherit } tr, figure, .card, .inbox > li { break-inside: avoid } thead { display: table-header-group }
   header, thead th { position: static !important } .scroll, .map { overflow: visible; max-height: none }
-  td, td.t, th, td details { white-space: normal; overflow-wrap: anywhere; min-width: 0; max-width: none }
-  article td:not(.t), .n { overflow-wrap: normal }
+  td, td.t, th { white-space: normal; overflow-wrap: anywhere; min-width: 0; max-width: none }
+  article td:not(.t), .n { overflow-wrap: normal } .facts > div { display: block } .id { white-space: nowrap }
   * { print-color-adjust: exact }
 }
 `;

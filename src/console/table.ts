@@ -1,21 +1,17 @@
 /** Tables of rows, and pages with the table of a query, which Postgres filters, sorts and pages. */
 import { html } from 'hono/html';
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
-import { type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
-import type { InstanceHealth } from '../queries/health.ts';
+import { type RawBuilder, sql } from 'kysely';
 import { capitalize, count, showDifference, showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { addressOf, type Html, linkToOrganization, renderInstant, renderStanding } from './elements.ts';
 import { type Filters, readValues, renderForm, toConditions, type Values } from './filters.ts';
 import type { ConsolePage, PageRequest } from './page.ts';
-import { describeUnknown, nameInstance, toVisibleHealth } from './sources.ts';
 
 type Value = string | number | bigint | boolean | null | readonly (string | number)[];
 export type TableRow = Readonly<Record<string, Value>>;
 
 /** A column by its name in the row. By default its label is the name in words, and a cell is rendered by its type. */
-export type TableColumn<R> = string | readonly [name: string, label: string, cell?: (row: R) => Html | string];
+type TableColumn<R> = string | readonly [name: string, label: string, cell?: (row: R) => Html | string];
 export type Columns<R> = readonly TableColumn<R>[];
 
 /** The labels of columns that are not their names in words. */
@@ -23,17 +19,15 @@ const LABELS: Readonly<Record<string, string>> = {
   org_id: 'Organization ID',
   org_name: 'Organization',
   orgs: 'Organizations',
-  instance_name: 'Instance',
   customer_id: 'Customer ID',
   referral_id: 'Referral ID',
   plan_id: 'Plan',
-  run_id: 'Run',
   usage_date: 'Day',
-  first_day: 'Oldest day',
-  last_day: 'Newest day',
+  first_day: 'First day',
+  last_day: 'Last day',
   next_read_at: 'Next read',
   limit_name: 'Limit',
-  exceeds_on: 'Exceeded on',
+  exceeds_on: 'Expected to exceed on',
   payload_type: 'Type',
   devices_total: 'Devices',
   payloads: 'Billable payloads',
@@ -46,10 +40,7 @@ function toLabel(name: string): string {
 
 interface TableParts {
   readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
-  /**
-   * The sums of columns over all rows, also those of other pages; without any, there is no line for them. That of the
-   * first column is the label of the line.
-   */
+  /** The sums of columns over all rows, also those of other pages; without any, there is no line for them. */
   readonly totals?: TableRow;
   /** Whether it may be wider than the page, and scrolls then. */
   readonly isWide?: boolean;
@@ -116,73 +107,52 @@ function renderValue(row: TableRow, name: string): Html | string {
   return INSTANT.test(text) ? renderInstant(text) : text;
 }
 
-/** Renders a share, by default in whole percents that it has reached: what is below a limit is below 100%. */
-export function renderBar(share: number, percents = Math.floor(share * 100)): Html {
+/** Renders a share in whole percents that it has reached: what is below a limit is below 100%. */
+function renderBar(share: number): Html {
   const width = Math.round(Math.min(share, 1) * 60);
-  return html`${percents}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect
+  return html`${Math.floor(share * 100)}%<svg class="bar" aria-hidden="true" width="60" height="10"><rect
     class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}"
       height="10"/></svg>`;
 }
 
-export interface TableRows<R> {
+interface Table<R> {
+  readonly title: string;
+  readonly sentence: string;
   readonly rows: RawBuilder<unknown>;
   /** The default order of rows `r`, which also completes any other. */
   readonly order: RawBuilder<unknown>;
-  /** The first six that have a value are shown; the others, on request. */
+  /** The first seven that have a value are shown; the others, on request. */
   readonly columns: Columns<R>;
-}
-
-interface Table<R> extends TableRows<R> {
-  readonly title: string;
-  readonly sentence: string;
   readonly filters: Filters;
-  /** Renders what comes above the form. */
-  readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
+  /** What comes above the form. */
+  readonly intro?: Html | string;
   /** Columns whose sums over all matching rows are shown below them. */
   readonly summed?: readonly string[];
-  /** Sums over all rows that are known already; they are shown unless the rows are filtered. */
-  readonly totals?: TableRow;
-  /** Why the rows that match are not known; empty if they are. */
-  readonly unknown?: string;
-  /** Whether the rows of an instance are known; those of an instance without a status are not. By default all are. */
-  readonly isKnown?: (instance: InstanceHealth) => boolean;
-  /** What is said above the rows. */
+  /** What comes below the form. */
   readonly note?: Html;
 }
 
-/** Creates a page with a table, which can also be downloaded as a file; null if the address names nothing. */
+/** Creates a page with a table. */
 export function createTablePage<R extends TableRow>(
   page: Omit<ConsolePage, 'show'>,
-  defineTable: (request: PageRequest) => Table<R> | null | Promise<Table<R> | null>,
+  defineTable: (request: PageRequest) => Table<R> | Promise<Table<R>>,
 ): ConsolePage {
-  return {
-    ...page,
-    show: async (request) => {
-      const table = await defineTable(request);
-      if (table === null) return null;
-      const view = readView(request, table);
-      return request.query['format'] === 'csv'
-        ? await streamFile<R>(request, view)
-        : await showTable(request, table, view);
-    },
-  };
+  return { ...page, show: async (request) => await showTable(request, await defineTable(request)) };
 }
 
 const ROWS_PER_PAGE = 50;
-const COLUMNS_BY_DEFAULT = 6;
+const COLUMNS_BY_DEFAULT = 7;
 
 type View<R> = ReturnType<typeof readView<R>>;
 
 /** Reads from the address which rows of a table are shown, and how. Ignores what is invalid. */
-function readView<R>({ path, query }: PageRequest, table: Table<R>) {
-  const { filters, columns, rows, order } = table;
+function readView<R>({ path, query }: PageRequest, { filters, columns, rows, order }: Table<R>) {
   const values = readValues(filters, query);
   const sortParam = query['sort'] ?? '';
   const sortedBy = columns.find((column) => nameOf(column) === sortParam.replace(/^-/, ''));
   const sort = sortedBy === undefined ? '' : sortParam;
   const params = { ...values, sort, columns: query['columns'] === 'all' ? 'all' : '' };
   return {
-    isFiltered: Object.values(values).some((value) => value !== ''),
     params,
     sort,
     sortedBy,
@@ -193,55 +163,26 @@ function readView<R>({ path, query }: PageRequest, table: Table<R>) {
   };
 }
 
-async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>, view: View<R>) {
-  const { read, path } = request;
-  const { title, sentence, filters, intro, summed = [], unknown = '', note = '' } = table;
+async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>) {
+  const { title, sentence, filters, intro = '', summed = [], note = '' } = table;
+  const view = readView(request, table);
   const { params, page, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
   const select = sql<CountedRow<R>>`
     select r.*, count(*) over () as total_rows, json_build_object(${sql.join(sums)}) as sums from ${matching}
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
-  const { head, rows } = await read(async (db) => ({
-    head: (await intro?.(db)) ?? '',
-    rows: unknown === '' ? (await select.execute(db)).rows : [],
-  }));
-  const list =
-    unknown === ''
-      ? renderRows(table, rows, view, rows.length === 0 ? await describeNoRows(request, table, view) : null)
-      : html`<p>${unknown}</p>`;
+  const { rows } = await request.read((db) => select.execute(db));
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${head}${renderForm(path, filters, params)}${note}${list}`;
+${intro}${renderForm(request.path, filters, params)}${note}${renderRows(table, rows, view)}`;
   return { title, body };
-}
-
-/** Says that there are no rows, but not of an instance of which they are not known. */
-async function describeNoRows<R>(
-  { database, instanceIds, query }: PageRequest,
-  { isKnown }: Table<R>,
-  { page }: View<R>,
-): Promise<string> {
-  // A page after the last one does not know how many rows there are.
-  if (page > 1) return 'No more rows';
-  const health = toVisibleHealth(await database(0));
-  if (isKnown === undefined || health === null) return count(0, 'row');
-  const knownIds = health.instances.filter(isKnown).map(({ instanceId }) => instanceId);
-  const selectedIds = instanceIds.filter((id) => id === query['instance']);
-  const ids = selectedIds.length === 0 ? instanceIds : selectedIds;
-  const unknownIds = ids.filter((id) => !knownIds.includes(id));
-  if (unknownIds.length === 0) return count(0, 'row');
-  if (unknownIds.length === ids.length) {
-    return describeUnknown(health.instances.filter(({ instanceId }) => ids.includes(instanceId)));
-  }
-  return `No rows; not known yet: ${unknownIds.map((id) => nameInstance(instanceIds, health, id)).join(', ')}`;
 }
 
 type CountedRow<R> = R & { readonly total_rows: number; readonly sums: TableRow };
 
 function renderRows<R extends TableRow>(
-  { columns, totals = {} }: Table<R>,
+  { columns }: Table<R>,
   rows: readonly CountedRow<R>[],
-  { isFiltered, params, sort, sortedBy, addressWith, page }: View<R>,
-  whyEmpty: string | null,
+  { params, sort, sortedBy, addressWith, page }: View<R>,
 ): Html {
   const totalRows = rows[0]?.total_rows ?? 0;
   const renderHead = (name: string, label: string, isNumber: boolean) => {
@@ -254,19 +195,16 @@ function renderRows<R extends TableRow>(
   const shownColumns = filled.filter(
     (column, index) => hasAllColumns || index < COLUMNS_BY_DEFAULT || column === sortedBy,
   );
-  const sums = { ...(isFiltered ? {} : totals), ...rows[0]?.sums };
-  return html`<p>${whyEmpty ?? count(totalRows, 'row')} · <a
-  href="${addressWith({ format: 'csv' })}" download>Download as CSV</a>${
+  const totals = totalRows > 1 ? (rows[0]?.sums ?? {}) : {};
+  // A page after the last one does not know how many rows there are.
+  return html`<p>${rows.length === 0 && page > 1 ? 'No more rows' : count(totalRows, 'row')}${
     rows.length > 0 &&
     (hasAllColumns || shownColumns.length < filled.length) &&
     html` · <a href="${addressWith({ columns: hasAllColumns ? '' : 'all' })}">${
       hasAllColumns ? 'Fewer columns' : `All ${filled.length} columns`
     }</a>`
   }</p>
-${
-  rows.length > 0 &&
-  renderHtmlTable<R>(rows, shownColumns, { renderHead, isWide: hasAllColumns, totals: totalRows > 1 ? sums : {} })
-}
+${rows.length > 0 && renderHtmlTable<R>(rows, shownColumns, { renderHead, isWide: hasAllColumns, totals })}
 ${renderPages(page, page * ROWS_PER_PAGE < totalRows, (to) => addressWith({ page: `${to}` }))}`;
 }
 
@@ -286,53 +224,4 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
   }${page > 1 || hasNext ? `Page ${showNumber(page)}` : ''}${
     hasNext && html`<a href="${addressOfPage(page + 1)}">Next</a>`
   }</nav>`;
-}
-
-/**
- * Streams all columns of all rows as a CSV file, in the order of the page. Throws what prevents the first rows from
- * being read; a later error breaks the download off.
- */
-async function streamFile<R extends TableRow>(
-  { read, readRows, path, logger, signal }: PageRequest,
-  { matching, order }: View<R>,
-): Promise<Response> {
-  const select = sql<R>`select r.* from ${matching} order by ${order}`;
-  // A row without values has the names of the columns, also if nothing matches.
-  const emptyRow = sql<R>`select n.* from (select) as one left join (select r.* from ${matching} limit 0) as n on true`;
-  const { rows: emptyRows } = await read((db) => emptyRow.execute(db));
-  const columns = Object.keys(emptyRows[0] ?? {}).map((name) => ({ name, isText: true }));
-  const { readable, writable } = new TextEncoderStream();
-  const file = writable.getWriter();
-  const stop = new AbortController();
-  file.closed.catch(() => stop.abort(new Error('the download has ended')));
-  const anyEnd = AbortSignal.any([signal, stop.signal]);
-  const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
-  let header = renderCsvHeader(columns);
-  // A write waits for whoever downloads, and is rejected once they have broken off, which ends the query.
-  const take = async (rows: readonly R[]) => {
-    begin();
-    const text = `${header}${renderCsvRows(columns, rows.map(toCsvRow))}`;
-    header = '';
-    await file.write(text);
-  };
-  const work = readRows(select, take, anyEnd).then(async () => {
-    if (header !== '') await take([]);
-    await file.close();
-  });
-  await Promise.race([hasBegun, work]);
-  work.catch(async (error: unknown) => {
-    if (!anyEnd.aborted) logger.warn({ err: error, path }, 'download interrupted');
-    await file.abort(new Error('the download was interrupted', { cause: error }));
-  });
-  const name = path.split('/').filter(Boolean).join('-');
-  return new Response(readable, {
-    headers: {
-      'content-type': 'text/csv; charset=utf-8',
-      'content-disposition': `attachment; filename="${name}.csv"`,
-    },
-  });
-}
-
-function toCsvRow(row: TableRow): CsvValue[] {
-  return Object.values(row).map((value) => (typeof value === 'object' && value !== null ? value.join(' ') : value));
 }

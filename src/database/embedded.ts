@@ -21,7 +21,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
       attemptOn(folder, () => requireCreatable(folder));
       return toHandle(folder, await startPGlite(undefined), null);
     }
-    throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
+    throw new DatabaseError('database_rejected', `There is no embedded database in ${folder}`, {
       hint: 'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
     });
   }
@@ -103,7 +103,7 @@ function requireOwnFolder(folder: string): void {
   if (existsSync(join(folder, 'pgdata'))) return;
   const otherFile = readdirSync(folder).find((name) => !OWN_FILES.test(name));
   if (otherFile === undefined) return;
-  throw new DatabaseError('database_refused', `The folder ${folder} has other files, such as ${otherFile}`, {
+  throw new DatabaseError('database_rejected', `The folder ${folder} has other files, such as ${otherFile}`, {
     hint: 'point DATABASE_URL=embedded:DIR at a folder that does not exist yet, or is empty',
   });
 }
@@ -152,7 +152,7 @@ function attemptOn<T>(folder: string, work: () => T): T {
     if (error instanceof DatabaseError) throw error;
     const message = `Cannot write to the folder ${folder}: ${describeError(error).message}`;
     const hint = 'point DATABASE_URL=embedded:DIR at a folder that this user can write to';
-    throw new DatabaseError('database_refused', message, { hint, cause: error });
+    throw new DatabaseError('database_rejected', message, { hint, cause: error });
   }
 }
 

@@ -4,11 +4,6 @@ import type { Instant } from './schema.ts';
 /** The database's time at evaluation, not at the start of the transaction. */
 export const CLOCK = sql<Instant>`clock_timestamp()`;
 
-/** Returns SQL for an instant as text, in UTC and to the microsecond. */
-export function toInstantText(value: RawBuilder<unknown>): RawBuilder<string> {
-  return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
-}
-
 /** Returns the condition that a column has one of the values. They are one array, so the statement's text is fixed. */
 export function isAny(column: string, values: readonly string[]): RawBuilder<boolean> {
   return sql<boolean>`${sql.ref(column)} = any (${values}::text[])`;

@@ -4,7 +4,7 @@ import type { Schema } from './schema.ts';
 export const SCHEMA_NAME = 'losant_usage';
 
 /** The roles of deploy/postgres/roles.sql. */
-export type Role = 'losant_usage_migrator' | 'losant_usage_writer' | 'losant_usage_closer' | 'losant_usage_reader';
+export type Role = 'losant_usage_migrator' | 'losant_usage_writer' | 'losant_usage_reader';
 
 /** An open database, which its opener closes. */
 export interface DatabaseHandle extends AsyncDisposable {
@@ -28,5 +28,5 @@ export interface ReadOnly {
   readonly user: string;
 }
 
-/** What to do if an embedded database does not exist: create it, refuse, or use an empty one in memory instead. */
-export type IfMissing = 'create' | 'refuse' | 'stand_in';
+/** What to do if an embedded database does not exist: create it, fail, or use an empty one in memory instead. */
+export type IfMissing = 'create' | 'fail' | 'stand_in';

@@ -1,8 +1,6 @@
 /**
  * Migrates a database with kysely's Migrator. A migration is named by its file and the checksum of its text, so the
- * Migrator's table `losant_usage.migrations` records exactly which text was applied. Rights and column comments are in
- * `always.sql`, which is applied with the last migration, and alone if only its text has changed; the comment of that
- * table records its checksum.
+ * Migrator's table `losant_usage.migrations` records exactly which text was applied.
  */
 import { hash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -25,7 +23,6 @@ export interface SchemaState {
 }
 
 const TABLE = 'migrations';
-const ALWAYS = 'always';
 const MIGRATOR = 'losant_usage_migrator';
 /** The longest wait for a lock that another session holds. */
 const LOCK_WAIT_MS = 600_000;
@@ -48,42 +45,18 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
   }
 }
 
-async function applyFiles(db: Kysely<Schema>, { migrations, always }: MigrationFiles): Promise<string[]> {
-  const last = migrations.at(-1);
-  const toMigration = (file: MigrationFile): Migration => ({
-    up: async (trx: Kysely<Schema>) => {
-      await executeFile(trx, file);
-      // Here, to be in the Migrator's transaction and under its lock.
-      if (file === last) await applyAlways(trx, always);
-    },
-  });
+async function applyFiles(db: Kysely<Schema>, files: readonly MigrationFile[]): Promise<string[]> {
+  const toMigration = (file: MigrationFile): Migration => ({ up: (trx: Kysely<Schema>) => executeFile(trx, file) });
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => Object.fromEntries(migrations.map((file) => [file.id, toMigration(file)])) },
+    provider: { getMigrations: async () => Object.fromEntries(files.map((file) => [file.id, toMigration(file)])) },
     migrationTableSchema: SCHEMA_NAME,
     migrationTableName: TABLE,
     migrationLockTableName: `${TABLE}_lock`,
   });
   const { error, results = [] } = await migrator.migrateToLatest();
   if (error instanceof Error) throw error;
-  const applied = results.filter(({ status }) => status === 'Success');
-  if (applied.length > 0) return [...applied.map(({ migrationName }) => toFileName(migrationName)), ALWAYS];
-  return (await reapplyAlways(db, always)) ? [ALWAYS] : [];
-}
-
-async function applyAlways(trx: Kysely<Schema>, always: MigrationFile): Promise<void> {
-  await executeFile(trx, always);
-  await sql`comment on table losant_usage.migrations is ${sql.lit(always.id)}`.execute(trx);
-}
-
-/** Applies `always.sql` if its text has changed. Returns whether it did: another process may have been faster. */
-async function reapplyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<boolean> {
-  return await db.transaction().execute(async (trx) => {
-    await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);
-    const isChanged = (await readAlways(trx)) !== always.id;
-    if (isChanged) await applyAlways(trx, always);
-    return isChanged;
-  });
+  return results.filter(({ status }) => status === 'Success').map(({ migrationName }) => toFileName(migrationName));
 }
 
 async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
@@ -99,14 +72,10 @@ async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Pro
 
 /** Compares the database with the migrations of the program, or of a folder. Reads only. */
 export async function readSchemaState(handle: DatabaseHandle, folder?: string): Promise<SchemaState> {
-  const { migrations, always } = await readMigrationFiles(folder);
-  const files = migrations.map(({ id }) => id);
+  const files = (await readMigrationFiles(folder)).map(({ id }) => id);
   const applied = await readApplied(handle);
   const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
   const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
-  // With unknown migrations a different `always.sql` is expected: it belongs to them.
-  const isAlwaysChanged = async () => unknown.length === 0 && (await readAlways(handle.db)) !== always.id;
-  if (pending.length > 0 || (await isAlwaysChanged())) pending.push(ALWAYS);
   const lists = { applied: applied.map(toFileName), pending, unknown };
   if (applied.length === 0) return { state: 'empty', ...lists };
   if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
@@ -167,17 +136,16 @@ async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
-    // Until the first migration succeeds, kysely's table has no comment, and nobody but its owner can read it.
-    if (isUndefined(error) || (isDenied(error) && (await readAlways(db)) === null)) return [];
+    // Until the first migration succeeds, nobody but its owner can read kysely's table.
+    if (isUndefined(error) || (isDenied(error) && !(await hasTables(db)))) return [];
     throw error;
   }
 }
 
-/** Returns the ID of the `always.sql` that was applied last; null if none was. */
-async function readAlways(db: Kysely<Schema>): Promise<string | null> {
-  const { rows } = await sql<{ id: string | null }>`
-    select obj_description('losant_usage.migrations'::regclass, 'pg_class') as id`.execute(db);
-  return rows[0]?.id ?? null;
+/** Whether the first migration was applied. */
+async function hasTables(db: Kysely<Schema>): Promise<boolean> {
+  const { rows } = await sql`select where to_regclass('losant_usage.streams') is not null`.execute(db);
+  return rows.length > 0;
 }
 
 function toFileName(id: string): string {
@@ -189,13 +157,12 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-type MigrationFiles = Awaited<ReturnType<typeof readFiles>>;
-type MigrationFile = MigrationFiles['always'];
+type MigrationFile = Awaited<ReturnType<typeof readFiles>>[number];
 
-let ownFiles: MigrationFiles | null = null;
+let ownFiles: readonly MigrationFile[] | null = null;
 
 /** Returns the files of a folder, or the program's own, read once: the package may be replaced under the process. */
-async function readMigrationFiles(folder?: string): Promise<MigrationFiles> {
+async function readMigrationFiles(folder?: string): Promise<readonly MigrationFile[]> {
   if (folder !== undefined) return await readFiles(folder);
   ownFiles ??= await readFiles(MIGRATIONS_FOLDER);
   return ownFiles;
@@ -211,5 +178,5 @@ async function readFiles(folder: string) {
     const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
     return { id: `${name} ${hash('sha256', text)}`, text };
   };
-  return { migrations: await Promise.all(names.map(readMigration)), always: await readMigration(ALWAYS) };
+  return await Promise.all(names.map(readMigration));
 }

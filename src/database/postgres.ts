@@ -189,7 +189,7 @@ async function prepareSession(client: pg.ClientBase, statementTimeoutMs: number,
     });
   }
   if (!ENCODINGS.includes(encoding)) {
-    throw new DatabaseError('database_refused', `The database at ${where} is encoded in ${encoding}`, {
+    throw new DatabaseError('database_rejected', `The database at ${where} is encoded in ${encoding}`, {
       hint: `names may contain any character, so recreate the database with encoding 'UTF8' (template template0)`,
     });
   }

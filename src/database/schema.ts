@@ -13,9 +13,8 @@ export type Instant = string;
 export type Json = boolean | number | string | object;
 
 export type AttentionKind =
-  | 'deleted'
+  | 'difference'
   | 'in_doubt'
-  | 'large_change'
   | 'limit_at_risk'
   | 'limit_exceeded'
   | 'list_incomplete'
@@ -24,84 +23,49 @@ export type AttentionKind =
   | 'month_needs_adjustment'
   | 'month_ready'
   | 'never_read'
-  | 'new'
-  | 'not_read'
-  | 'silent'
-  | 'sums_differ';
+  | 'not_read';
 
-export type MonthState =
-  | 'blocked'
-  | 'closed'
-  | 'in_progress'
-  | 'needs_adjustment'
-  | 'partly_collected'
-  | 'ready'
-  | 'settling';
+export type MonthState = 'blocked' | 'closed' | 'in_progress' | 'needs_adjustment' | 'ready' | 'settling';
 
 export type Standing = 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting' | 'waived';
 
 export interface Schema {
-  adjustment_days: {
-    billed_quantity: number | null;
-    cause: string;
-    changed_at: Instant;
-    customer_id: string | null;
-    difference: number | null;
-    instance_id: string;
-    kind: string;
-    metric: string;
-    month: UsageDay;
-    number: number | null;
-    org_id: string;
-    org_name: string;
-    quantity: number | null;
-    revision: number | null;
-    run_id: string | null;
-    statement_id: string | null;
-    unit: string;
-    usage_date: UsageDay;
-    waiver_id: number | null;
-    waiver_reason: string | null;
-  };
   adjustments: {
     billed_quantity: number | null;
     cause: string;
     customer_id: string | null;
-    difference: number | null;
-    instance_id: string;
+    difference: number;
     kind: string;
     metric: string;
     month: UsageDay;
     org_id: string;
     org_name: string;
     plan_id: string | null;
-    quantity: number | null;
+    quantity: number;
     referral_id: string | null;
     unit: string;
   };
-  attention_items: {
-    first_seen_on: UsageDay;
-    instance_id: string;
-    is_current: Generated<boolean>;
+  attention: {
+    count: number | null;
+    detail: string | null;
     kind: AttentionKind;
-    last_seen_on: UsageDay;
-    named_on: UsageDay | null;
-    quantity: number | null;
+    org_id: string | null;
+    org_name: string | null;
+    remedy: string;
+    since_day: UsageDay | null;
     subject: string;
-    text: string;
   };
   cells: {
     detail: string | null;
     failed_reads: number;
     finalized_at: Instant | null;
     first_loaded_at: Instant | null;
-    instance_id: string;
     is_reported: boolean;
     is_stored: boolean;
     last_attempt_at: Instant | null;
     last_read_at: Instant | null;
+    month: UsageDay;
     next_read_at: Instant | null;
-    omissions: number;
     org_id: string;
     reason: string | null;
     response_sha256: Buffer | null;
@@ -111,9 +75,23 @@ export interface Schema {
     stream: string;
     usage_date: UsageDay;
   };
+  coverage_gaps: {
+    customer_id: string | null;
+    detail: string | null;
+    failed_reads: number;
+    last_attempt_at: Instant | null;
+    next_read_at: Instant | null;
+    org_id: string;
+    org_name: string;
+    plan_id: string | null;
+    reason: string | null;
+    referral_id: string | null;
+    standing: Standing;
+    stream: string;
+    usage_date: UsageDay;
+  };
   daily_usage_long: {
     customer_id: string | null;
-    instance_id: string;
     is_final: boolean;
     is_reported: boolean;
     kind: string;
@@ -128,49 +106,25 @@ export interface Schema {
     unit: string;
     usage_date: UsageDay;
   };
-  digests: {
-    claim_id: string;
-    day: UsageDay;
-    error: string | null;
-    expires_at: Instant;
-    finished_at: Instant | null;
-    instance_id: string;
-    outcome: string | null;
-  };
-  health: {
-    api_url: string | null;
+  freshness: {
     complete_to: UsageDay | null;
     failing: number;
     final: number;
-    first_attempt_at: Instant;
-    first_day: UsageDay | null;
+    first_day: UsageDay;
     gaps: number;
     gaps_expiring: number;
     in_doubt: number;
-    instance_id: string;
-    instance_name: string | null;
-    last_attempt_at: Instant;
-    last_complete_run_at: Instant | null;
-    last_day: UsageDay | null;
-    last_error: string | null;
-    last_run_at: Instant | null;
-    lease_acquired_at: Instant | null;
-    lease_run_id: string | null;
-    list_problem: string | null;
-    listed_at: Instant | null;
+    last_day: UsageDay;
     missing: number;
     newest_gap: UsageDay | null;
     newest_read_day: UsageDay | null;
     oldest_gap: UsageDay | null;
-    organizations: number;
-    organizations_deleted: number;
     orgs: number;
     orgs_complete: number;
     orgs_with_gaps: number;
     quarantined: number;
     stored: number;
-    stream: string | null;
-    totals_problem: string | null;
+    stream: string;
     unavailable: number;
     waiting: number;
     waived: number;
@@ -180,28 +134,12 @@ export interface Schema {
     yesterday_unavailable: number;
     yesterday_waiting: number;
   };
-  instance_totals: {
-    counterpart: string | null;
-    counterpart_own_sum: string | null;
-    counterpart_sum: string | null;
-    instance_id: string;
-    last_read_at: Instant | null;
-    metric: string;
-    orgs_differing: number | null;
-    orgs_expected: number | null;
-    orgs_summed: number | null;
-    orgs_unsettled: number | null;
-    our_sum: string | null;
-    quantity: number | null;
-    usage_date: UsageDay;
-  };
-  instances: {
+  instance: {
     api_url: string | null;
-    attention_at: Instant | null;
-    collected_from: UsageDay | null;
     control_totals: Generated<string>;
+    digest_on: UsageDay | null;
     first_attempt_at: Generated<Instant>;
-    horizon_day: UsageDay | null;
+    id: Generated<boolean>;
     instance_id: string;
     last_attempt_at: Generated<Instant>;
     last_error: string | null;
@@ -209,18 +147,22 @@ export interface Schema {
     listed_at: Instant | null;
     name: string | null;
     new_orgs_from: UsageDay | null;
-    org_transferred_on: UsageDay | null;
     policy: Generated<Json>;
-    retired_at: Instant | null;
+    rejected_totals: string[] | null;
     totals_problem: string | null;
-    unreadable_totals: string[] | null;
   };
-  leases: {
+  instance_totals: {
+    last_read_at: Instant;
+    losant_total: number | null;
+    metric: string;
+    usage_date: UsageDay;
+  };
+  lease: {
     acquired_at: Instant;
     epoch: Generated<number>;
     expires_at: Instant;
     host: string;
-    instance_id: string;
+    id: Generated<boolean>;
     run_id: string;
   };
   metrics: {
@@ -238,7 +180,6 @@ export interface Schema {
     days: number | null;
     detail: string | null;
     first_day: UsageDay;
-    instance_id: string;
     last_day: UsageDay;
     month: UsageDay;
     org_id: string | null;
@@ -248,17 +189,13 @@ export interface Schema {
     remedy: string;
     state: MonthState;
     streams: string[] | null;
-    summary: string;
-    usage_dates: UsageDay[] | null;
   };
   months: {
     causes: string[] | null;
     closed_at: Instant | null;
     closed_by: string | null;
-    instance_id: string;
-    is_over: boolean;
+    has_ended: boolean;
     lines_to_adjust: number | null;
-    lines_unsettled: number | null;
     month: UsageDay;
     orgs_blocked: number | null;
     orgs_to_adjust: number | null;
@@ -272,7 +209,6 @@ export interface Schema {
     customer_id: string | null;
     deleted_on: UsageDay | null;
     first_seen_at: Instant;
-    instance_id: string;
     last_seen_at: Instant;
     limits: Generated<Json>;
     name: string;
@@ -299,29 +235,30 @@ export interface Schema {
     stream: string;
   };
   reconciliation: {
+    compared_quantity: number | null;
     compared_with: string;
-    difference: string | null;
-    instance_id: string;
+    difference: number | null;
+    is_settled: boolean;
     kind: string;
     last_read_at: Instant | null;
+    losant_total: number | null;
     metric: string;
     month: UsageDay;
     orgs_differing: number | null;
     orgs_missing: number | null;
     outcome: string;
-    quantity: string | null;
+    quantity: number | null;
     reason: string | null;
     stream: string;
-    total: string | null;
     unit: string;
     usage_date: UsageDay;
   };
   restatements: {
     changed_at: Instant;
+    changed_by: string;
     customer_id: string | null;
     difference: number;
     hour: number | null;
-    instance_id: string;
     metric: string;
     new_quantity: number | null;
     old_quantity: number | null;
@@ -329,10 +266,11 @@ export interface Schema {
     org_name: string;
     payload_type: string | null;
     plan_id: string | null;
+    reason: string | null;
     referral_id: string | null;
     revision: number;
     revision_id: number;
-    run_id: string;
+    run_id: string | null;
     source: string | null;
     stream: string;
     unit: string;
@@ -346,7 +284,6 @@ export interface Schema {
     finished_at: Instant | null;
     first_day: UsageDay | null;
     host: string;
-    instance_id: string;
     is_full: boolean;
     kind: string;
     last_day: UsageDay | null;
@@ -355,26 +292,14 @@ export interface Schema {
     status: string;
     version: string;
   };
-  statement_files: {
-    content: Buffer;
-    name: string;
-    part: number;
-    statement_id: string;
-  };
   statement_lines: {
     average: string | null;
-    billed_before: number | null;
     customer_id: string | null;
     days_expected: number;
     days_final: number;
-    days_in_doubt: number;
-    days_missing: number;
-    days_pending: number;
     days_stored: number;
-    days_unavailable: number;
     days_unreported: number;
     days_waived: number;
-    is_customer_changed: boolean;
     kind: string;
     maximum: number | null;
     metric: string;
@@ -384,26 +309,18 @@ export interface Schema {
     plan_id: string | null;
     quantity: number | null;
     referral_id: string | null;
-    sources: Json | null;
     statement_id: string;
-    total: number | null;
     unit: string;
   };
   statements: {
-    closed_at: Instant;
-    closed_by: Generated<string>;
-    instance_id: string;
+    blockers: Json | null;
+    created_at: Generated<Instant>;
+    created_by: Generated<string>;
     kind: string;
-    manifest: string | null;
-    manifest_sha256: Buffer | null;
     month: UsageDay;
     number: number;
-    orgs: number;
-    previous_sha256: Buffer | null;
     reason: string | null;
-    reconciliation: Json;
-    rules: Json;
-    statement_id: string;
+    statement_id: Generated<string>;
   };
   streams: {
     description: string;
@@ -419,7 +336,6 @@ export interface Schema {
   };
   waivers: {
     id: Generated<number>;
-    kind: Generated<string>;
     lifted_at: Instant | null;
     lifted_by_run: string | null;
     org_id: string;
@@ -428,6 +344,5 @@ export interface Schema {
     usage_date: UsageDay;
     waived_at: Generated<Instant>;
     waived_by: Generated<string>;
-    waived_by_run: string | null;
   };
 }

@@ -29,7 +29,7 @@ export async function requireOwnSession({ db, leaseDb, kind, label }: DatabaseHa
     return { own: new Set([...before, other.after]), other: other.session };
   });
   if (sessions.own.size === 1 && !sessions.own.has(sessions.other)) return;
-  throw new DatabaseError('database_refused', `A pooler at ${label} lends sessions for one transaction only`, {
+  throw new DatabaseError('database_rejected', `A pooler at ${label} lends sessions for one transaction only`, {
     hint: 'connect directly, or through a pooler in session mode: timeouts and time zone are set once per session',
   });
 }
@@ -39,22 +39,13 @@ async function readSession(db: Kysely<Schema>): Promise<number | null> {
   return rows[0]?.pid ?? null;
 }
 
-/** The tables in which a run writes, by the privileges that it needs. */
-const TABLE_PRIVILEGES: Readonly<Record<string, string>> = {
-  'select insert': 'revisions quarantine',
+/** The tables that the writer writes, by the privileges that it needs, some of them only on columns. */
+const PRIVILEGES: Readonly<Record<string, string>> = {
+  'select insert': 'revisions quarantine statements statement_lines',
   'select insert update':
-    'instances organizations organization_history coverage usage_days runs instance_totals digests',
-  'select insert update delete': 'tracks leases attention_items',
+    'instance organizations organization_history coverage usage_days runs instance_totals waivers',
+  'select insert update delete': 'tracks lease',
 };
-/** The columns of waivers that the program writes; the database sets the others. */
-const WAIVER_PRIVILEGES: Readonly<Record<string, string>> = {
-  insert: 'org_id stream usage_date reason waived_by_run',
-  update: 'lifted_at lifted_by_run',
-};
-
-/** Returns the privileges with the names on which they are needed, as a table `k`. */
-const unnestPrivileges = (needed: Readonly<Record<string, string>>) =>
-  sql`unnest(${Object.keys(needed)}::text[], ${Object.values(needed)}::text[]) as k (privileges, names)`;
 
 interface DatabaseAccess {
   readonly serverVersion: string;
@@ -64,9 +55,9 @@ interface DatabaseAccess {
 }
 
 /**
- * Returns the connected user, whether it may create tables in the schema, and the privileges that a run or a waiver
- * needs and it lacks, e.g. `update on coverage`. Reads only the catalog, which any user may do. A table that does not
- * exist yet has no missing privileges.
+ * Returns the connected user, whether it may create tables in the schema, and the privileges that the writer needs and
+ * it lacks, e.g. `update on coverage`. Reads only the catalog, which any user may do. A table that does not exist yet
+ * has no missing privileges.
  */
 export async function readAccess(db: Kysely<Schema>) {
   const { rows } = await sql<DatabaseAccess>`
@@ -82,18 +73,13 @@ export async function readAccess(db: Kysely<Schema>) {
         where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
       ) || array(
         select p.privilege || ' on ' || relname
-        from ${unnestPrivileges(TABLE_PRIVILEGES)}
-        join pg_class c on relname = any (string_to_array(k.names, ' ')) and relkind = 'r'
+        from unnest(${Object.keys(PRIVILEGES)}::text[], ${Object.values(PRIVILEGES)}::text[]) as k (privileges, tables)
+        join pg_class c on relname = any (string_to_array(k.tables, ' ')) and relkind = 'r'
         join pg_namespace n on n.oid = relnamespace and nspname = ${SCHEMA_NAME}
         cross join string_to_table(k.privileges, ' ') with ordinality as p (privilege, position)
-        where not has_table_privilege(c.oid, p.privilege) order by relname, p.position
-      ) || array(
-        select k.privileges || ' (' || attname || ') on waivers'
-        from ${unnestPrivileges(WAIVER_PRIVILEGES)}
-        join pg_class c on relname = 'waivers'
-        join pg_namespace n on n.oid = relnamespace and nspname = ${SCHEMA_NAME}
-        join pg_attribute on attrelid = c.oid and attname = any (string_to_array(k.names, ' '))
-        where not has_column_privilege(attrelid, attnum, k.privileges) order by k.privileges, attnum
+        where not case p.privilege when 'delete' then has_table_privilege(c.oid, 'delete')
+          else has_any_column_privilege(c.oid, p.privilege) end
+        order by relname, p.position
       ) as missing`.execute(db);
   return rows[0] as DatabaseAccess;
 }

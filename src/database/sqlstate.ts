@@ -8,8 +8,8 @@ import type { Role } from './handle.ts';
 const FAILURE_KINDS = {
   unreachable: ['database_unreachable', (at: string) => `Cannot reach the database at ${at}`],
   failed: ['database_failed', (at: string) => `The database at ${at} failed`],
-  refused: ['database_refused', (at: string) => `The database at ${at} rejected the request`],
-  unencrypted: ['database_refused', (at: string) => `No encrypted connection to the database at ${at}`],
+  rejected: ['database_rejected', (at: string) => `The database at ${at} rejected the request`],
+  unencrypted: ['database_rejected', (at: string) => `No encrypted connection to the database at ${at}`],
 } as const;
 
 /** SQLSTATEs of a lost session, codes of sockets and name lookups, and messages of pg that have no code. */
@@ -61,16 +61,16 @@ const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: 
   ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
   // A server that requires TLS sends this too.
   [
-    'refused',
+    'rejected',
     /^28000$/,
     'check user and password in DATABASE_URL; a server that requires TLS needs ?sslmode=verify-full',
   ],
-  ['refused', /^28...$/, 'check user and password in DATABASE_URL'],
-  ['refused', NO_PASSWORD, 'put a password into DATABASE_URL: postgres://USER:PASSWORD@HOST:5432/NAME'],
+  ['rejected', /^28...$/, 'check user and password in DATABASE_URL'],
+  ['rejected', NO_PASSWORD, 'put a password into DATABASE_URL: postgres://USER:PASSWORD@HOST:5432/NAME'],
   // pg raises a failure of the SCRAM exchange without a code.
-  ['refused', /^SASL/, 'check user and password in DATABASE_URL'],
-  ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
-  ['refused', /^42501$/, toRoleHint],
+  ['rejected', /^SASL/, 'check user and password in DATABASE_URL'],
+  ['rejected', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
+  ['rejected', /^42501$/, toRoleHint],
   [
     'unencrypted',
     /^The server does not support SSL connections/,
@@ -96,24 +96,15 @@ const hasSqlstate = (sqlstates: RegExp) => (error: unknown) => sqlstates.test(ge
  * Returns whether the database rejects the values, so that sending the same batch again cannot help. Only a bug can
  * violate another constraint than a unique one: what Losant sends is validated before it is written.
  */
-export const isRefusedForData = hasSqlstate(/^(22|23505|54)/);
+export const isRejectedForData = hasSqlstate(/^(22|23505|54)/);
 /** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */
-export const isConflict = hasSqlstate(/^(40001|40P01)$/);
+const isConflict = hasSqlstate(/^(40001|40P01)$/);
 export const isLockTimeout = hasSqlstate(/^55P03$/);
 export const isStatementTimeout = hasSqlstate(/^57014$/);
 /** Returns whether a privilege is missing. */
 export const isDenied = hasSqlstate(/^42501$/);
 /** Returns whether a table or function does not exist. */
 export const isUndefined = hasSqlstate(/^(42P01|42883)$/);
-
-/** The SQLSTATE that the closing functions raise, with a message and a hint for people. */
-const CLOSING_REFUSED = 'LU001';
-
-/** Returns the message and hint with which the database refused to close a month; null for any other error. */
-export function readClosingRefusal(error: unknown): { message: string; hint: string } | null {
-  if (getSqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
-  return { message: error.message, hint: 'hint' in error ? String(error.hint) : '' };
-}
 
 /** Returns whether the connection is lost or was never made; whether the last statement took effect is unknown. */
 export function isConnectionLost(error: unknown): boolean {
@@ -151,7 +142,7 @@ export function describeDatabaseError(
   // The error of a host with several addresses has no message.
   const reason = NO_PASSWORD.test(error.message) ? 'it asks for a password' : error.message || code;
   return new DatabaseError(kind, `${toPrefix(where)}: ${reason}`, {
-    hint: nextStep === undefined || kind === 'database_refused' ? hint : `${hint}; ${nextStep}`,
+    hint: nextStep === undefined || kind === 'database_rejected' ? hint : `${hint}; ${nextStep}`,
     // Drivers attach the client, and with it the password, to their errors.
     cause: Object.assign(new Error(reason), { code }),
   });

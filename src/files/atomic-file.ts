@@ -1,6 +1,6 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AppError, codeOf, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
@@ -60,42 +60,6 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
     if (codeOf(error) !== 'ENOENT') throw error;
     return { path, mode: null };
   }
-}
-
-/** In the name of a folder that is being written, or was when its process was killed. */
-export const UNFINISHED_INFIX = '.unfinished-';
-
-/** All of it or nothing. Throws SettingsError if it cannot be created or is not empty, AppError if writing fails. */
-export async function createAtomicFolder(out: string, write: (path: string) => Promise<void>): Promise<void> {
-  // A rename would not follow a link.
-  const target = await realpath(out).catch(() => resolve(out));
-  // A unique name, so that cleaning up never removes a file of the user's.
-  const unfinished = `${target}${UNFINISHED_INFIX}${randomUUID()}`;
-  try {
-    await requireEmptyFolder(target, out);
-    await mkdir(unfinished);
-  } catch (error) {
-    throw toFileError(error, out, { hasStarted: false });
-  }
-  try {
-    await write(unfinished);
-    // The rename also replaces an empty folder.
-    await rename(unfinished, target);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw toFileError(error, out, { hasStarted: true });
-  }
-}
-
-async function requireEmptyFolder(target: string, out: string): Promise<void> {
-  const entries = await readdir(target).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  });
-  if (entries.length === 0) return;
-  throw new SettingsError(`cannot write to ${out}: the folder is not empty`, {
-    hint: 'give a new folder, or empty this one',
-  });
 }
 
 /**

@@ -28,11 +28,6 @@ const FORMAT: Options = {
  */
 const FORMULA = /^'*[\s\p{Cc}\p{Cf}]*[\t\r=+\-@＝＋－＠]/u;
 
-/** Returns the text that {@link renderCsvRows} has written. */
-export function restoreCsvText(text: string): string {
-  return text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text;
-}
-
 export function renderCsvHeader(columns: readonly CsvColumn[]): string {
   return stringify([columns.map(({ name }) => name)], FORMAT);
 }

@@ -2,7 +2,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK, recordsOf } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { DatabaseError } from '../errors.ts';
 import { type CellKey, cellId, compareText, type StoredCell } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
@@ -65,7 +64,10 @@ export async function setCells(
   return Number(numAffectedRows);
 }
 
-/** Returns a statement that lifts the waivers of a table of cells, also if the database's clock was set back since. */
+/**
+ * Returns a statement that lifts the waivers of a table of cells, also if the database's clock was set back since.
+ * `runId` is null if another waiver ends them.
+ */
 export function liftWaivers(cells: RawBuilder<unknown>, runId: string | null): RawBuilder<unknown> {
   return sql`
     update losant_usage.waivers w set lifted_at = greatest(${CLOCK}, w.waived_at), lifted_by_run = ${runId}::uuid
@@ -77,8 +79,7 @@ const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1
 
 /** The columns of `coverage` as those of a {@link StoredCell}; {@link columnsOf} is the inverse. */
 const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
-  is_reported as "isReported", omissions, ${msOf('last_omitted_at')} as "lastOmittedAtMs", revision,
-  ${msOf('last_read_at')} as "lastReadAtMs",
+  is_reported as "isReported", revision, ${msOf('last_read_at')} as "lastReadAtMs",
   ${msOf('last_attempt_at')} as "lastAttemptAtMs", failed_reads as "failedReads",
   ${msOf('next_read_at')} as "nextReadAtMs",
   finalized_at is not null as "wasFinal", reason, detail, encode(response_sha256, 'hex') as sha256`;
@@ -122,25 +123,20 @@ function toNumbers(row: DayRow | undefined, stream: string): Numbers | null {
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
-/** Updates the rows of locked cells. Throws DatabaseError if the database dropped or changed a write. */
+/** Updates the rows of locked cells. */
 export async function writeCells(trx: Kysely<Schema>, cells: readonly StoredCell[], runId: string): Promise<void> {
   const [first] = cells;
   if (first === undefined) return;
   const columns = Object.keys(columnsOf(first)).map((column) => sql.ref(column));
   const sets = columns.map((column) => sql`${column} = n.${column}`);
-  const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
   // Taken after the lock: a close that this transaction waited for must count as earlier. Evaluated once, because
   // equal times take a quarter of the space in the index of late loads.
-  const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
+  await sql`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
-      doubted_at = case when n.standing <> 'in_doubt' then null when c.standing = 'in_doubt' then c.doubted_at
-        else (select clock_timestamp()) end,
       first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end),
       finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then (select clock_timestamp()) end)
     from ${recordsOf('coverage', cells.map(toRow))} as n
-    where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
-    returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
-  requireAll('coverage', cells.length, updatedRows.filter((row) => row.isAsSent).length);
+    where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream`.execute(trx);
 }
 
 function toRow(cell: StoredCell) {
@@ -155,8 +151,6 @@ function columnsOf(cell: StoredCell) {
     standing: cell.standing,
     is_stored: cell.isStored,
     is_reported: cell.isReported,
-    omissions: cell.omissions,
-    last_omitted_at: instantOf(cell.lastOmittedAtMs),
     revision: cell.revision,
     failed_reads: cell.failedReads,
     last_read_at: instantOf(cell.lastReadAtMs),
@@ -168,7 +162,7 @@ function columnsOf(cell: StoredCell) {
   };
 }
 
-/** Writes the numbers of cells, one update per day. Throws DatabaseError if the database dropped or changed one. */
+/** Writes the numbers of cells, one update per day. */
 export async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): Promise<void> {
   if (cells.length === 0) return;
   const days = new Map<string, object>();
@@ -179,57 +173,12 @@ export async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCe
   const names = new Set(cells.flatMap(({ stream }) => getStream(stream).columns));
   const columns = [...names].sort(compareText).map((name) => sql.ref(name));
   const sets = columns.map((column) => sql`${column} = coalesce(n.${column}, d.${column})`);
-  const areAsSent = columns.map((column) => sql`(n.${column} is null or d.${column} = n.${column}) is true`);
-  const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
+  await sql`
     update losant_usage.usage_days as d set ${sql.join(sets)}
     from ${recordsOf('usage_days', [...days.values()])} as n
-    where d.usage_date = n.usage_date and d.org_id = n.org_id
-    returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
-  requireAll('usage_days', days.size, updatedRows.filter((row) => row.isAsSent).length);
+    where d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
 }
-
-/** Throws DatabaseError unless every row was written as sent. */
-export function requireAll(table: string, sentRows: number, storedRows: number): void {
-  if (storedRows === sentRows) return;
-  throw new DatabaseError(
-    'database_mismatch',
-    `The database stored only ${storedRows} of ${sentRows} rows of losant_usage.${table} as sent`,
-    { hint: `${FOREIGN_OBJECT} drops or changes writes: \\d losant_usage.* shows it` },
-  );
-}
-
-const FOREIGN_OBJECT = 'a trigger, rule or policy that is not part of this schema';
 
 function instantOf(ms: number | null): Instant | null {
   return ms === null ? null : new Date(ms).toISOString();
-}
-
-/**
- * Throws DatabaseError `database_mismatch` if a trigger, a rule, a policy or row security that is not part of the
- * schema is attached to one of its tables: it could drop or change what a run writes without an error.
- */
-export async function rejectForeignObjects(db: Kysely<Schema>): Promise<void> {
-  const { rows } = await sql<{ object: string }>`
-    with tables as (
-      select c.oid, c.oid::regclass::text as name, c.relforcerowsecurity or row_security_active(c.oid) as has_security
-      from pg_class c where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'p')
-    )
-    select format('trigger %s on %s', t.tgname, o.name) as object
-    from tables o join pg_trigger t on t.tgrelid = o.oid join pg_proc p on p.oid = t.tgfoid
-    where not t.tgisinternal
-      and p.pronamespace not in ('losant_usage'::regnamespace, 'losant_usage_internal'::regnamespace)
-    union all
-    select format('rule %s on %s', r.rulename, o.name) from tables o join pg_rewrite r on r.ev_class = o.oid
-    union all
-    select format('policy %s on %s', p.polname, o.name) from tables o join pg_policy p on p.polrelid = o.oid
-    union all
-    select format('row security on %s', o.name) from tables o where o.has_security
-    order by 1`.execute(db);
-  if (rows.length === 0) return;
-  const objects = rows.map(({ object }) => object).join(', ');
-  throw new DatabaseError(
-    'database_mismatch',
-    `Tables in schema losant_usage have objects that do not belong to it: ${objects}`,
-    { hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine' },
-  );
 }

@@ -2,104 +2,101 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
 import type { Instant, Json, Schema } from '../database/schema.ts';
-import { BEFORE_CREATION, type CellKey } from '../usage/cell.ts';
-import { addDays, type DayRange, earliestDay, LAST_DAY, latestDay, type UsageDay } from '../usage/day.ts';
+import type { CellKey } from '../usage/cell.ts';
+import { addDays, type DayRange, LAST_DAY, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, lastEndedDay, type Policy } from '../usage/policy.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
+import { streams as allStreams, streamNames } from '../usage/streams/catalog.ts';
 import { countCellsOfOrg, IS_SETTLED, isCellOfOrgs, setCells } from './coverage.ts';
-import { updateInstance } from './instances.ts';
-import { eachPage, type InstanceLedger, type LedgerWriter, repeatInTransactions, TRANSACTION_CELLS } from './lease.ts';
+import { updateInstance } from './instance.ts';
+import { eachPage, type LedgerReader, type LedgerWriter, repeatInTransactions } from './lease.ts';
 
-/** The part of an instance that a command or run is about. Null means no restriction. */
+/** The cells that a command or run is about. Null means no restriction. */
 export interface DueScope {
   readonly orgIds: readonly string[] | null;
   readonly streams: readonly string[] | null;
   readonly range: DayRange | null;
 }
 
-export interface DueCursor {
-  /** The last organization of the previous page; empty for the first page. */
-  readonly afterOrgId: string;
-  /** The oldest and the newest day, both included; null for any. */
-  readonly from: UsageDay | null;
-  readonly to: UsageDay | null;
-  /** How many days before `from` are included, of the organizations that have due cells in the range. */
-  readonly daysBefore: number;
-  /** Streams that this run no longer requests, because Losant rejected their scope. */
-  readonly refusedStreams: readonly string[];
-  /** Only cells that were set due after this time and after their last read; null for all. */
-  readonly sinceMs: number | null;
-  /** Only cells that were not read since; null for all. */
+/** What a run no longer requests, or has attempted. */
+export interface DueFilter {
+  /** Only cells that were not attempted since, in ms; null for all. */
   readonly startMs: number | null;
+  readonly excludedStreams: readonly string[];
+  readonly excludedOrgIds: readonly string[];
 }
 
 /** Few enough for the slices of a page to fit in a few megabytes. */
 const DUE_ORGS_PER_PAGE = 100;
 
-/**
- * Returns the condition that a cell `c` is due in the scope. The day is compared as an expression on purpose: on a
- * freshly filled ledger the planner would otherwise choose the primary key and read all days of each organization.
- */
+/** The days of a request before its last one. */
+const DAYS_BEFORE_MAX = Math.max(...allStreams.map(({ maxDays }) => maxDays)) - 1;
+
+/** The streams whose requests are of one day. */
+const DAILY_STREAMS = allStreams.filter(({ maxDays }) => maxDays === 1).map(({ name }) => name);
+
+/** Returns the condition that a cell `c` is due in the scope, whatever its day. */
 const isDue = (
-  { now, policy }: InstanceLedger,
+  { now, policy }: LedgerReader,
   { streams, range }: DueScope,
-  cursor: Omit<DueCursor, 'afterOrgId' | 'daysBefore'>,
+  { startMs, excludedStreams, excludedOrgIds }: DueFilter,
 ) => {
-  const { from, to, refusedStreams, sinceMs, startMs } = cursor;
   const nowMs = now();
-  const sinceAt = sinceMs === null ? null : new Date(sinceMs).toISOString();
   const startAt = startMs === null ? null : new Date(startMs).toISOString();
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
-    and c.usage_date + 0 >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
-    and c.usage_date + 0 <= ${earliestDay(to, range?.to, LAST_DAY)}::date
-    and ${isAmong('c.stream', streams)} and c.stream <> all (${refusedStreams}::text[])
-    and (${sinceAt}::timestamptz is null or c.next_read_at > greatest(${sinceAt}::timestamptz, c.last_attempt_at))
+    and c.usage_date + 0 between ${latestDay(range?.from, horizonStart(nowMs, policy))}::date
+      and ${range?.to ?? LAST_DAY}::date
+    and ${isAmong('c.stream', streams)} and c.stream <> all (${excludedStreams}::text[])
+    and c.org_id <> all (${excludedOrgIds}::text[])
     and (c.last_attempt_at < ${startAt}::timestamptz) is not false`;
 };
 
+/** Returns the days that have due cells, newest first. */
+export async function readDueDays(ledger: LedgerReader, scope: DueScope, filter: DueFilter): Promise<UsageDay[]> {
+  const { rows } = await sql<{ day: UsageDay }>`
+    select c.usage_date as day from losant_usage.coverage c
+    where c.next_read_at is not null and ${isAmong('c.org_id', scope.orgIds)} and ${isDue(ledger, scope, filter)}
+    group by c.usage_date order by c.usage_date desc`.execute(ledger.db);
+  return rows.map(({ day }) => day);
+}
+
 /**
- * Returns all due cells of the next organizations that have any, in the order of their IDs; [] at the end. Of a single
- * organization that has more than a page, it returns a page: the others are due in the next pass.
+ * Returns the due cells of the next organizations, in the order of their IDs, that have any on the day, with those of
+ * the days before it that fit into the same requests; [] at the end.
  */
 export async function readDuePage(
-  ledger: InstanceLedger & Pick<LedgerWriter, 'transactionCells'>,
+  ledger: LedgerReader,
   scope: DueScope,
-  cursor: DueCursor,
+  filter: DueFilter,
+  { day, afterOrgId }: { readonly day: UsageDay; readonly afterOrgId: string },
 ): Promise<CellKey[]> {
-  const { from, daysBefore } = cursor;
-  const { transactionCells: limit = TRANSACTION_CELLS } = ledger;
-  const due = isDue(ledger, scope, cursor);
+  const due = isDue(ledger, scope, filter);
+  const from = addDays(day, -DAYS_BEFORE_MAX);
   // An offset keeps the subqueries apart, so that each organization is looked up by itself: while a first backfill
   // fills the ledger, the planner expects few due cells, and would join all of them with each organization.
   const { rows } = await sql<CellKey>`
     select o.org_id as "orgId", c.stream, c.day
     from (
       select o.org_id from losant_usage.organizations o
-      where o.instance_id = ${ledger.instanceId} and o.org_id > ${cursor.afterOrgId}
-        and ${isAmong('o.org_id', scope.orgIds)}
-        and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${due} offset 0)
+      where o.org_id > ${afterOrgId} and ${isAmong('o.org_id', scope.orgIds)}
+        and exists (select from losant_usage.coverage c
+          where c.org_id = o.org_id and c.usage_date = ${day}::date and ${due} offset 0)
       order by o.org_id limit ${DUE_ORGS_PER_PAGE}
     ) as o
     cross join lateral (
       select c.stream, c.usage_date as day from losant_usage.coverage c
-      where c.org_id = o.org_id and ${isDue(ledger, scope, { ...cursor, from: from && addDays(from, -daysBefore) })}
+      where c.org_id = o.org_id and c.usage_date between ${from}::date and ${day}::date and ${due}
+        and (c.usage_date = ${day}::date or c.stream <> all (${DAILY_STREAMS}::text[]))
       offset 0
     ) as c
-    order by o.org_id limit ${limit}`.execute(ledger.db);
-  const [first, last] = [rows[0], rows.at(-1)];
-  if (rows.length < limit || first?.orgId === last?.orgId) return rows;
-  // The last organization may have further cells.
-  return rows.filter(({ orgId }) => orgId !== last?.orgId);
+    order by o.org_id`.execute(ledger.db);
+  return rows;
 }
 
-export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Promise<number> {
-  const due = isDue(ledger, scope, { from: null, to: null, refusedStreams: [], sinceMs: null, startMs: null });
+export async function countDueCells(ledger: LedgerReader, scope: DueScope): Promise<number> {
+  const due = isDue(ledger, scope, { startMs: null, excludedStreams: [], excludedOrgIds: [] });
   const { rows } = await sql<{ cells: number }>`
-    select coalesce(sum(c.cells), 0)::bigint as cells
-    from losant_usage.organizations o cross join lateral (
-      select count(*) as cells from losant_usage.coverage c where c.org_id = o.org_id and ${due}
-    ) as c
-    where o.instance_id = ${ledger.instanceId} and ${isAmong('o.org_id', scope.orgIds)}`.execute(ledger.db);
+    select count(*) as cells from losant_usage.coverage c
+    where c.next_read_at is not null and ${isAmong('c.org_id', scope.orgIds)} and ${due}`.execute(ledger.db);
   return rows[0]?.cells as number;
 }
 
@@ -107,20 +104,19 @@ export async function countDueCells(ledger: InstanceLedger, scope: DueScope): Pr
 export const isRetried = (now: Instant) => sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz`;
 
 /** Returns the condition that a command which names the day of a cell `c` makes it due. */
-export const isMadeDue = (force: boolean, now: Instant) => sql`c.reason is distinct from ${BEFORE_CREATION}
-  and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}::timestamptz) is not true))`;
+export const isMadeDue = (force: boolean, now: Instant) => sql`
+  (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}::timestamptz) is not true))`;
 
 /** Makes cells due whose last read failed. A manual run does not wait for their next retry. */
 export async function retryFailedCells(ledger: LedgerWriter, { orgIds, streams }: DueScope): Promise<void> {
-  const { instanceId, policy } = ledger;
+  const { policy } = ledger;
   const nowMs = ledger.now();
   const now = new Date(nowMs).toISOString();
   await repeatInTransactions(ledger, (trx, limit) =>
     setCells(trx, {
       limit,
       set: sql`next_read_at = ${now}::timestamptz`,
-      where: sql`${isRetried(now)}
-        and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}
+      where: sql`${isRetried(now)} and c.usage_date >= ${horizonStart(nowMs, policy)}::date
         and ${isAmong('o.org_id', orgIds)} and ${isAmong('c.stream', streams)}`,
     }),
   );
@@ -145,24 +141,20 @@ export function selectCheckpoint(alias: string, hours: RawBuilder<unknown>): Raw
 }
 
 /** Returns the first checkpoint of a cell `c` after an instant, or null. {@link nextCheckpointMs} is the same rule. */
-export function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<unknown>): RawBuilder<unknown> {
+function selectNextCheckpoint({ readAtHours }: Policy, after: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`(
     select min(t.at) from unnest(${readAtHours}::integer[]) as hours cross join lateral (
       select ${selectCheckpoint('c', sql`hours`)} as at
     ) as t where t.at > ${after})`;
 }
 
-/** The condition that the track of a cell `c` has ended. Once its cells are waived, they are not read again. */
-export const IS_TRACK_ENDED = sql<boolean>`exists (select from losant_usage.tracks t
-  where t.org_id = c.org_id and t.stream = c.stream and c.usage_date between t.first_day and t.last_day)`;
-
 /** After a change of the policy, cells are due at their next checkpoint at the latest; if unscheduled, now. */
 export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
-  const { db, instanceId, policy } = ledger;
+  const { db, policy } = ledger;
   const nowMs = ledger.now();
   const policyJson = JSON.stringify(policy);
-  const { rows: unchanged } = await sql`select from losant_usage.instances
-    where instance_id = ${instanceId} and policy - 'leastFinalAfterHours' = ${policyJson}::text::jsonb`.execute(db);
+  const { rows: unchanged } = await sql`
+    select from losant_usage.instance where policy = ${policyJson}::text::jsonb`.execute(db);
   if (unchanged.length > 0) return;
   const now = new Date(nowMs).toISOString();
   const nextByPolicy = sql`least(c.next_read_at, ${selectNextCheckpoint(policy, sql`${now}::timestamptz`)})`;
@@ -176,29 +168,22 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   await eachPage(ledger, pages, async (trx, orgIds) => {
     await setCells(trx, {
       set: sql`next_read_at = ${nextReadAt}`,
-      where: sql`${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
-        and c.reason is distinct from ${BEFORE_CREATION} and not (c.standing = 'waived' and ${IS_TRACK_ENDED})
-        and c.next_read_at is distinct from ${nextReadAt}`,
+      where: sql`${isCellOfOrgs(orgIds, { from, to: LAST_DAY })} and c.next_read_at is distinct from ${nextReadAt}`,
     });
   });
-  await updateInstance(ledger, {
-    policy: sql<Json>`${policyJson}::text::jsonb || jsonb_build_object('leastFinalAfterHours',
-      least((policy ->> 'leastFinalAfterHours')::integer, ${policy.finalAfterHours}::integer))`,
-    horizon_day: sql<UsageDay>`case when horizon_day <= ${from}::date then horizon_day end`,
-  });
+  await updateInstance(ledger, { policy: sql<Json>`${policyJson}::text::jsonb` });
 }
 
 /** Whether the scope has a gap, or a stored cell whose last read failed, whoever read the cells. */
-export async function hasGaps({ db, instanceId }: InstanceLedger, { orgIds, streams, range }: DueScope) {
+export async function hasGaps({ db }: Pick<LedgerReader, 'db'>, { orgIds, streams, range }: DueScope) {
   const { from = null, to = null } = range ?? {};
   const isInScope = sql`${isAmong('c.org_id', orgIds)} and ${isAmong('c.stream', streams)}
     and c.usage_date between coalesce(${from}::date, '-infinity') and coalesce(${to}::date, 'infinity')`;
   const { rows } = await sql<{ hasGap: boolean }>`
-    select exists (
-      select from losant_usage.coverage_gaps c where c.instance_id = ${instanceId} and ${isInScope}
-    ) or exists (
-      select from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-      where o.instance_id = ${instanceId} and c.failed_reads > 0 and c.standing in ('stored', 'final') and ${isInScope}
-    ) as "hasGap"`.execute(db);
+    select exists (select from losant_usage.coverage_gaps c where ${isInScope})
+      or exists (
+        select from losant_usage.coverage c
+        where c.failed_reads > 0 and c.standing in ('stored', 'final') and ${isInScope}
+      ) as "hasGap"`.execute(db);
   return rows[0]?.hasGap === true;
 }

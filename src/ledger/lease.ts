@@ -1,4 +1,4 @@
-/** Leases: only one process at a time runs for an instance. Every transaction that writes checks its lease first. */
+/** The lease: only one process at a time runs. Every transaction that writes checks its lease first. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
@@ -13,36 +13,33 @@ export const LEASE_MS = 60_000;
 export const RENEWAL_INTERVAL_MS = 15_000;
 
 export interface Lease {
-  readonly instanceId: string;
-  /** The fencing number: it rises with every lease of any instance. */
+  /** The fencing number: it rises with every lease. */
   readonly epoch: number;
 }
 
 const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
-/** A process that wants a lease. */
-type Candidate = Readonly<Record<'instanceId' | 'runId' | 'host', string>>;
+/** A process that wants the lease. */
+type Candidate = Readonly<Record<'runId' | 'host', string>>;
 
-/** Takes over a lease that has expired. Throws BusyError `lease_busy`, which names the holder and the expiry. */
+/** Acquires the lease, also one that has expired. Throws BusyError `lease_busy`, which names the holder. */
 export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Promise<Lease> {
-  const { instanceId } = candidate;
   const epoch = await retryTransaction(() => insertLease(db, candidate)).catch((error: unknown) => {
     // The lease has expired, but its holder is still writing.
     if (isLockTimeout(error)) return null;
     throw error;
   });
-  if (epoch !== null) return { instanceId, epoch };
+  if (epoch !== null) return { epoch };
   const holder = await db
-    .selectFrom('leases')
+    .selectFrom('lease')
     .select(['host', 'acquired_at as acquiredAt', 'expires_at as expiresAt'])
-    .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   // Without a row the holder has just released it.
   const holderText = holder
     ? `by a process on ${holder.host} (since ${holder.acquiredAt})`
     : 'by a process that is just finishing';
   const expiryText = holder ? `; if it has died, its lease expires at ${holder.expiresAt}` : '';
-  throw new BusyError('lease_busy', `Instance ${instanceId} is being loaded ${holderText}`, {
+  throw new BusyError('lease_busy', `Usage is being loaded ${holderText}`, {
     hint: `try again when it has ended (run --wait SECONDS waits for that)${expiryText}`,
   });
 }
@@ -51,13 +48,12 @@ export async function acquireLease(db: Kysely<Schema>, candidate: Candidate): Pr
  * Returns the epoch of the new lease; null if another process has one. The first condition is checked without a lock,
  * so that nobody waits for a live holder; the second one decides between processes that both saw the lease expired.
  */
-async function insertLease(db: Kysely<Schema>, { instanceId, runId, host }: Candidate): Promise<number | null> {
+async function insertLease(db: Kysely<Schema>, { runId, host }: Candidate): Promise<number | null> {
   const { rows } = await sql<{ epoch: number }>`
-    insert into losant_usage.leases as l (instance_id, run_id, host, acquired_at, expires_at)
-    select ${instanceId}, ${runId}::uuid, ${host}, ${CLOCK}, ${EXPIRY}
-    where not exists (
-      select from losant_usage.leases k where k.instance_id = ${instanceId} and k.expires_at > ${CLOCK})
-    on conflict (instance_id) do update set run_id = excluded.run_id, host = excluded.host,
+    insert into losant_usage.lease as l (run_id, host, acquired_at, expires_at)
+    select ${runId}::uuid, ${host}, ${CLOCK}, ${EXPIRY}
+    where not exists (select from losant_usage.lease k where k.expires_at > ${CLOCK})
+    on conflict (id) do update set run_id = excluded.run_id, host = excluded.host,
       acquired_at = excluded.acquired_at, expires_at = excluded.expires_at, epoch = default
     where l.expires_at <= ${CLOCK}
     returning epoch`.execute(db);
@@ -65,24 +61,20 @@ async function insertLease(db: Kysely<Schema>, { instanceId, runId, host }: Cand
 }
 
 /** Extends the lease. Throws BusyError `lease_lost` if another process has taken it over. */
-export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
-  const renewal = db
-    .updateTable('leases')
-    .set({ expires_at: EXPIRY })
-    .where('instance_id', '=', instanceId)
-    .where('epoch', '=', epoch);
+export async function renewLease(db: Kysely<Schema>, { epoch }: Lease): Promise<void> {
+  const renewal = db.updateTable('lease').set({ expires_at: EXPIRY }).where('epoch', '=', epoch);
   const { numUpdatedRows } = await retryTransaction(() => renewal.executeTakeFirstOrThrow());
-  if (numUpdatedRows !== 1n) throw toLeaseLostError(instanceId);
+  if (numUpdatedRows !== 1n) throw toLeaseLostError();
 }
 
 /** Releases the lease. Leaves the lease of a successor alone. */
-export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
-  const release = db.deleteFrom('leases').where('instance_id', '=', instanceId).where('epoch', '=', epoch);
+export async function releaseLease(db: Kysely<Schema>, { epoch }: Lease): Promise<void> {
+  const release = db.deleteFrom('lease').where('epoch', '=', epoch);
   await retryTransaction(() => release.execute());
 }
 
-function toLeaseLostError(instanceId: string): BusyError {
-  return new BusyError('lease_lost', `Another process has taken over instance ${instanceId}`, {
+function toLeaseLostError(): BusyError {
+  return new BusyError('lease_lost', 'Another process has taken over', {
     hint: 'this process was paused or cut off for longer than its lease; the other one continues, and nothing is lost',
   });
 }
@@ -98,24 +90,23 @@ export interface BeginOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** An instance in a database, for reading. */
-export interface InstanceLedger {
+/** The ledger, for reading. */
+export interface LedgerReader {
   readonly db: Kysely<Schema>;
-  readonly instanceId: string;
   readonly policy: Policy;
   /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
 }
 
-/** The ledger of an instance as one process writes it. */
-export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'> {
+/** The ledger as one process writes it. */
+export interface LedgerWriter extends LedgerReader, Pick<BeginOptions, 'lease'> {
   /** The most cells of a transaction; {@link TRANSACTION_CELLS} if unset. */
   readonly transactionCells?: number;
 }
 
 /** Calls `work` with the database's time, again after a conflict or deadlock: it must change only the database. */
 export async function inTransaction<T>(
-  { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
+  { db, ...options }: BeginOptions & Pick<LedgerReader, 'db'>,
   work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
 ): Promise<T> {
   return await retryTransaction(() =>
@@ -123,14 +114,16 @@ export async function inTransaction<T>(
   );
 }
 
+/** The advisory lock of the ledger: loads share it, and `close` has it alone, for the length of a transaction. */
+export const LEDGER_LOCK = 7_021_337;
+
 /**
- * Locks the lease by instance and epoch until the commit, marks the transaction for the triggers, and locks the ledger
- * for writing. The holder of an expired lease may wake up after a takeover, so every transaction that writes checks it.
- * A takeover changes the epoch, a key of the table: it conflicts with FOR KEY SHARE, waits for writes in flight, and
- * makes every later transaction of the old holder fail. A renewal changes no key and does not conflict: however long a
- * run's own transaction takes, the run keeps its lease. Only the database's clock decides about expiry; a host whose
- * clock is off would read days that have not ended. Returns the database's time in ms. Throws BusyError `lease_lost`,
- * or AppError `clock_skew`.
+ * Locks the lease by its epoch until the commit, and the ledger for writing. The holder of an expired lease may wake up
+ * after a takeover, so every transaction that writes checks it. A takeover changes the epoch, a key of the table: it
+ * conflicts with FOR KEY SHARE, waits for writes in flight, and makes every later transaction of the old holder fail. A
+ * renewal changes no key and does not conflict. Only the database's clock decides about expiry; a host whose clock is
+ * off would read days that have not ended. Returns the database's time in ms. Throws BusyError `lease_lost`, or
+ * AppError `clock_skew`.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -138,18 +131,15 @@ export async function beginWriting(
 ): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
     with lease as (
-      select from losant_usage.leases
-      where instance_id = ${lease?.instanceId ?? null} and epoch = ${lease?.epoch ?? null}::bigint
-      for key share
+      select from losant_usage.lease where epoch = ${lease?.epoch ?? null}::bigint for key share
     )
-    select clock_timestamp() as at, (select count(*) from lease)::integer as leases,
-      set_config('losant_usage.program', 'yes', true)`.execute(trx);
+    select clock_timestamp() as at, (select count(*) from lease)::integer as leases`.execute(trx);
   const { at, leases } = rows[0] as { at: Instant; leases: number };
-  if (lease && leases === 0) throw toLeaseLostError(lease.instanceId);
+  if (lease && leases === 0) throw toLeaseLostError();
   const atMs = Date.parse(at);
   if (now) requireDatabaseClock(now() - atMs);
   // Before any row, so that no deadlock with `close` is possible; it waits for this, and this for it.
-  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
+  await sql`select pg_advisory_xact_lock_shared(${LEDGER_LOCK}::bigint)`.execute(trx);
   return atMs;
 }
 
@@ -161,18 +151,18 @@ export const TRANSACTION_CELLS = 20_000;
  * `cells` is an expression for the most cells of one that a transaction locks.
  */
 export async function eachPage(
-  ledger: BeginOptions & Pick<LedgerWriter, 'db' | 'instanceId' | 'transactionCells'>,
+  ledger: BeginOptions & Pick<LedgerWriter, 'db' | 'transactionCells'>,
   { matches, cells }: Readonly<Record<'matches' | 'cells', RawBuilder<unknown>>>,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  const { db, instanceId, transactionCells = TRANSACTION_CELLS } = ledger;
+  const { db, transactionCells = TRANSACTION_CELLS } = ledger;
   for (let afterOrgId = ''; ; ) {
     const { rows } = await sql<{ org_id: string }>`
       select p.org_id
       from (
         select o.org_id, row_number() over ids as position, sum(greatest(1, ${cells})) over ids as cells
         from losant_usage.organizations o
-        where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
+        where o.org_id > ${afterOrgId} and ${matches}
         window ids as (order by o.org_id)
       ) as p
       where p.position = 1 or p.cells <= ${transactionCells} order by p.org_id`.execute(db);

@@ -8,30 +8,20 @@ import { recordsOf } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, retryTransaction } from '../database/sqlstate.ts';
 import { applyResponse } from '../usage/apply.ts';
-import {
-  type CellResponse,
-  type CellUpdate,
-  cellId,
-  compareText,
-  type StoredCell,
-  type Verdict,
-} from '../usage/cell.ts';
+import { type CellResponse, type CellUpdate, cellId, compareText, type StoredCell } from '../usage/cell.ts';
 import { dayEndMs, mergeDays } from '../usage/day.ts';
-import { hasNonzero } from '../usage/numbers.ts';
-import type { Policy } from '../usage/policy.ts';
-import { getStream, streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, liftWaivers, lockCells, requireAll, writeCells, writeNumbers } from './coverage.ts';
+import { keysOf, liftWaivers, lockCells, writeCells, writeNumbers } from './coverage.ts';
 import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
 
-/** The ledger of an instance as a run writes it. */
+/** The ledger as a run writes it. */
 export interface RunLedger extends LedgerWriter {
   readonly runId: string;
 }
 
 /**
  * Loads a batch in one transaction, whose first locks are the rows of `coverage` in key order, and again if the
- * connection was lost. Throws BusyError `lease_lost` if another process has taken over, AppError `clock_skew` if clocks
- * have drifted apart, and DatabaseError if the database dropped or changed a write.
+ * connection was lost. Throws BusyError `lease_lost` if another process has taken over, and AppError `clock_skew` if
+ * clocks have drifted apart.
  */
 export async function loadBatch(
   ledger: RunLedger,
@@ -42,17 +32,18 @@ export async function loadBatch(
   let updates: CellUpdate[] = [];
   const load = async (trx: Kysely<Schema>, atMs: number) => {
     for (const response of responses) requireSentInTime(response, atMs);
-    const batchStreams = new Set(responses.map(({ stream }) => stream));
-    const streams = streamNames.filter(
-      (name) => batchStreams.has(name) || getStream(name).counterparts.some((each) => batchStreams.has(each)),
-    );
+    const streams = [...new Set(responses.map(({ stream }) => stream))];
     const lockedCells = await lockCells(trx, responses, streams);
     // An earlier attempt was committed, and the connection was lost before the confirmation arrived.
     if (updates.length > 0 && areStored(updates, lockedCells)) return;
-    updates = applyResponses(responses, lockedCells, policy);
+    updates = responses.map((response) => {
+      const cell = lockedCells.get(cellId(response));
+      if (cell === undefined) throw new Error(`the cell ${cellId(response)} has no row`);
+      return applyResponse({ cell, response, policy });
+    });
     await writeCells(trx, cellsOf(updates), runId);
     await writeNumbers(trx, cellsOf(updates.filter(hasNewNumbers)));
-    await recordRevisions(trx, updates, runId);
+    await recordRevisions(trx, updates, { runId, reason: null });
     await recordQuarantine(trx, responses, runId);
     const liftedCells = cellsOf(updates.filter(isWaiverLifted));
     if (liftedCells.length > 0) await liftWaivers(keysOf(liftedCells), runId).execute(trx);
@@ -74,51 +65,25 @@ function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void 
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/** Omissions come last, so that no zero is stored that its batch contradicts; streams in the order of their waiting. */
-function applyResponses(
-  responses: readonly CellResponse[],
-  lockedCells: ReadonlyMap<string, StoredCell>,
-  policy: Policy,
-): CellUpdate[] {
-  const cells = new Map(lockedCells);
-  const order = ({ stream, verdict }: CellResponse) =>
-    (isOnlyOmission(verdict) ? streamNames.length : 0) + streamNames.indexOf(stream);
-  const sorted = responses.toSorted((a, b) => order(a) - order(b));
-  return sorted.map((response) => {
-    const { orgId, stream, day, verdict } = response;
-    const id = cellId(response);
-    const cell = cells.get(id);
-    if (cell === undefined) throw new Error(`the cell ${id} has no row`);
-    const counterparts = getStream(stream).counterparts.flatMap(
-      (other) => cells.get(cellId({ orgId, stream: other, day })) ?? [],
-    );
-    const update = applyResponse({ cell, response, counterparts, policy });
-    // What was reported contradicts zeros of other streams even if it was not stored.
-    const reportedNumbers = verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? verdict.numbers : null;
-    cells.set(id, { ...update.cell, numbers: update.cell.numbers ?? reportedNumbers });
-    return update;
-  });
-}
-
-/** Whether the response reports no number other than zero, and omits some. */
-function isOnlyOmission(verdict: Verdict): boolean {
-  if (verdict.kind !== 'reported') return verdict.kind === 'omitted';
-  return verdict.omitted.length > 0 && !hasNonzero(verdict.numbers);
-}
-
-/** Adds a revision for each change of stored numbers. The first load of a cell is not a change. */
-async function recordRevisions(trx: Kysely<Schema>, updates: readonly CellUpdate[], runId: string): Promise<void> {
+/**
+ * Adds a revision for each change of stored numbers. The first load of a cell is not a change. A change by a run has no
+ * `reason`; one by a person has no `runId`.
+ */
+export async function recordRevisions(
+  trx: Kysely<Schema>,
+  updates: readonly Pick<CellUpdate, 'previous' | 'cell' | 'differences'>[],
+  { runId, reason }: { readonly runId: string | null; readonly reason: string | null },
+): Promise<void> {
   const rows = updates.flatMap(({ previous, cell, differences }) => {
     const { orgId, stream, day, revision } = cell;
-    const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision };
+    const key = { org_id: orgId, stream, usage_date: day, revision };
     return differences === null ? [] : [{ ...key, ...differences, was_final: previous.wasFinal }];
   });
   if (rows.length === 0) return;
-  const { numAffectedRows = 0n } = await sql`
-    insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id)
-    select n.org_id, n.stream, n.usage_date, n.revision, n.old, n.new, n.was_final, n.run_id
+  await sql`
+    insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, reason)
+    select n.org_id, n.stream, n.usage_date, n.revision, n.old, n.new, n.was_final, ${runId}::uuid, ${reason}::text
     from ${recordsOf('revisions', rows)} as n order by n.usage_date, n.org_id, n.stream`.execute(trx);
-  requireAll('revisions', rows.length, Number(numAffectedRows));
 }
 
 /** Longer bodies are cut: UTF-16 code units, before compression. */

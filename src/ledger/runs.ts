@@ -41,9 +41,8 @@ export interface FailureGroup {
   readonly example: string | null;
 }
 
-/** `is_full`: the run reads everything that is due of the instance. */
-export interface NewRun
-  extends Pick<Insertable<Schema['runs']>, 'run_id' | 'instance_id' | 'is_full' | 'host' | 'version'> {
+/** `is_full`: the run reads everything that is due. */
+export interface NewRun extends Pick<Insertable<Schema['runs']>, 'run_id' | 'is_full' | 'host' | 'version'> {
   readonly kind: RunKind;
 }
 
@@ -56,7 +55,7 @@ const toJson = (value: unknown) => sql<Json>`${JSON.stringify(value)}::text::jso
 
 async function updateRuns(
   db: Kysely<Schema>,
-  runs: Partial<Record<'run_id' | 'instance_id' | 'status', string>>,
+  runs: Partial<Record<'run_id' | 'status', string>>,
   changes: UpdateObject<Schema, 'runs'>,
 ): Promise<void> {
   const update = db
@@ -70,14 +69,13 @@ export async function recordProgress(db: Kysely<Schema>, runId: string, counts: 
   await retryTransaction(() => updateRuns(db, { run_id: runId, status: 'running' }, { counts: toJson(counts) }));
 }
 
-/** Returns the progress of the backfill that has the lease of an instance; null if none has. */
-export async function readBackfill(db: Kysely<Schema>, instanceId: string) {
+/** Returns the progress of the backfill that has the lease; null if none has. */
+export async function readBackfill(db: Kysely<Schema>) {
   const row = await db
-    .selectFrom('leases as l')
+    .selectFrom('lease as l')
     .innerJoin('runs as r', 'r.run_id', 'l.run_id')
     .select('r.run_id as runId')
     .select((eb) => eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'))
-    .where('l.instance_id', '=', instanceId)
     .where('l.expires_at', '>', CLOCK)
     .where('r.kind', '=', 'backfill')
     .where('r.status', '=', 'running')
@@ -110,15 +108,13 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
 }
 
 /**
- * Marks the unfinished runs of an instance. Whoever has its lease knows that their processes are dead. Throws BusyError
- * `lease_lost` if another process has taken over, which may have begun one of them.
+ * Marks the unfinished runs. Whoever has the lease knows that their processes are dead. Throws BusyError `lease_lost`
+ * if another process has taken over, which may have begun one of them.
  */
 export async function interruptDeadRuns(db: Kysely<Schema>, lease: Lease): Promise<void> {
   const error = 'the process died without reporting';
   const changes = { status: 'interrupted', finished_at: CLOCK, error };
-  await inTransaction({ db, lease }, (trx) =>
-    updateRuns(trx, { instance_id: lease.instanceId, status: 'running' }, changes),
-  );
+  await inTransaction({ db, lease }, (trx) => updateRuns(trx, { status: 'running' }, changes));
 }
 
 /** Records a run that failed before it began. Does nothing if it is recorded. */

@@ -2,15 +2,17 @@ import { type Kysely, sql } from 'kysely';
 import { isAmong, isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { type CellKey, cellId, compareText, WAIVED } from '../usage/cell.ts';
+import { showCode } from '../terminal/words.ts';
+import { createZeros } from '../usage/apply.ts';
+import { type CellKey, cellId, compareText, OMITTED, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
+import { findDifferences } from '../usage/numbers.ts';
 import type { Policy } from '../usage/policy.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
-import { countCellsOfOrg, keysOf, liftWaivers, setCells } from './coverage.ts';
-import { IS_TRACK_ENDED, selectNextCheckpoint } from './due.ts';
-import { createExpectedCellsOf } from './expected.ts';
-import { computeOurSums } from './instances.ts';
-import { eachPage, TRANSACTION_CELLS } from './lease.ts';
+import { getStream } from '../usage/streams/catalog.ts';
+import { keysOf, liftWaivers, lockCells, setCells, writeNumbers } from './coverage.ts';
+import { createExpectedCellsOf, lockCellsOf } from './expected.ts';
+import { inTransaction } from './lease.ts';
+import { recordRevisions } from './load.ts';
 import { lockOrgs } from './tracks.ts';
 
 export interface Waiver {
@@ -19,92 +21,106 @@ export interface Waiver {
   readonly streams: readonly string[] | null;
   readonly range: DayRange;
   readonly reason: string;
+  /** Whether zeros replace the numbers, which Losant has left out since they were stored. */
+  readonly isZeroed: boolean;
   readonly policy: Policy;
-  readonly transactionCells?: number;
 }
 
-/**
- * Whether a person may waive a cell `c`: a gap, an unavailable cell, one that was waived before, and one that does not
- * become final by itself, because no read is planned, reads fail, its instance is retired, or no run has read it
- * although it was due. A run that fails before it reads leaves only the error of its attempt.
- */
-const IS_WAIVABLE = sql<boolean>`c.standing in ('missing', 'in_doubt', 'unavailable')
-  or (c.standing = 'waived' and c.reason = ${WAIVED})
-  or (c.standing = 'stored' and (c.next_read_at is null or c.failed_reads > 0 or exists (
-    select from losant_usage.instances i where i.instance_id = c.instance_id and i.retired_at is not null)))
-  or (c.standing in ('stored', 'final') and losant_usage_internal.is_overdue(c.next_read_at) and (
-    exists (select from losant_usage.instances i where i.instance_id = c.instance_id
-      and i.last_attempt_at > c.next_read_at and i.last_error is not null)
-    or exists (select from losant_usage.runs r where r.instance_id = c.instance_id
-      and r.started_at > c.next_read_at and r.finished_at is not null)))`;
-
-/** Days of an ended track are not read again, as whoever waives them wants; an overdue one at its next checkpoint. */
-const nextReadAt = (policy: Policy) => sql`case when ${IS_TRACK_ENDED} then null
-  when losant_usage_internal.is_overdue(c.next_read_at) then ${selectNextCheckpoint(policy, sql`now()`)}
-  else c.next_read_at end`;
+/** Whether a person may waive a cell `c`: a gap, one that is unavailable or waived, or one that is not read in time. */
+const IS_WAIVABLE = sql<boolean>`(c.standing in ('missing', 'in_doubt', 'unavailable', 'waived')
+  or (c.standing = 'stored' and (c.next_read_at is null or c.failed_reads > 0
+    or losant_usage_internal.is_overdue(c.next_read_at))))`;
 
 /**
- * Waives the cells of the range that a person may waive, passes over others, and records who did it and why. Later
- * checkpoints are read nevertheless, and a good read lifts the waiver. Repeating a waiver replaces its reason, so one
- * that was interrupted between two pages of organizations can be repeated. Returns the cells, oldest first. Throws
- * SettingsError if there are none.
+ * Waives the cells of the range that a person may waive, passes over others, and records who did it and why. They are
+ * read again as planned, and a good read lifts the waiver. Repeating a waiver replaces its reason. Returns the cells,
+ * oldest first. Throws SettingsError, and writes nothing, if there are none, or if a number that is to become zero is
+ * not one that Losant has left out.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
-  const { orgIds, range, transactionCells = TRANSACTION_CELLS } = waiver;
-  const instances = await db
-    .selectFrom('organizations')
-    .select('instance_id as instanceId')
-    .distinct()
-    .where(isAny('org_id', orgIds))
-    .execute();
-  const pages = {
-    matches: isAny('o.org_id', orgIds),
-    cells: countCellsOfOrg({ from: range.from, to: sql`(losant_usage_internal.today() - 1)` }, streamNames),
-  };
-  const waivedCells: CellKey[] = [];
-  let passedCells = 0;
-  for (const { instanceId } of instances) {
-    const ledger = { db, instanceId, lease: null, transactionCells };
-    const instanceCells: CellKey[] = [];
-    await eachPage(ledger, pages, async (trx, pageOrgIds) => {
-      const page = await waivePage(trx, { ...waiver, orgIds: pageOrgIds });
-      instanceCells.push(...page.waivedCells);
-      passedCells += page.passedCells;
-    });
-    for (const day of new Set(instanceCells.map((cell) => cell.day))) await computeOurSums(ledger, day);
-    waivedCells.push(...instanceCells);
-  }
-  if (waivedCells.length === 0) throw toNothingWaivedError(waiver, passedCells);
-  return waivedCells.toSorted((a, b) => compareText(cellId(a), cellId(b)));
+  return await inTransaction({ db, lease: null }, async (trx) => {
+    await lockOrgs(trx, waiver.orgIds);
+    await lockCellsOf(trx, waiver.orgIds, waiver.range.from);
+    // A cell that no run has created yet can be missing too.
+    await createExpectedCellsOf(trx, waiver.orgIds, waiver.policy);
+    const cells = await readCells(trx, waiver);
+    if (waiver.isZeroed) requireOmittedFlows(cells);
+    const waivedCells = cells
+      .filter(({ isWaivable }) => isWaivable)
+      .map(({ orgId, stream, day }): CellKey => ({ orgId, stream, day }))
+      .toSorted((a, b) => compareText(cellId(a), cellId(b)));
+    if (waivedCells.length === 0) throw toNothingWaivedError(waiver, cells.length);
+    if (waiver.isZeroed) await writeZeros(trx, waivedCells, waiver.reason);
+    await writeWaivers(trx, waivedCells, waiver);
+    return waivedCells;
+  });
 }
 
-/** Waives cells of a page of organizations, whose later cells it locks too. */
-async function waivePage(trx: Kysely<Schema>, { orgIds, streams, range, reason, policy }: Waiver) {
-  await lockOrgs(trx, orgIds);
-  // A cell that no run has created yet can be missing too.
-  await createExpectedCellsOf(trx, orgIds, { policy, lockFrom: range.from });
-  const cells = await trx
+type WaiverCell = Awaited<ReturnType<typeof readCells>>[number];
+
+async function readCells(trx: Kysely<Schema>, { orgIds, streams, range }: Waiver) {
+  return await trx
     .selectFrom('cells as c')
-    .select(['org_id as orgId', 'stream', 'usage_date as day'])
+    .select(['c.org_id as orgId', 'c.stream', 'c.usage_date as day', 'c.standing', 'c.reason'])
     .select(IS_WAIVABLE.as('isWaivable'))
-    .where(isAny('org_id', orgIds))
-    .where('usage_date', '>=', range.from)
-    .where('usage_date', '<=', range.to)
-    .where(isAmong('stream', streams))
+    .where(isAny('c.org_id', orgIds))
+    .where('c.usage_date', '>=', range.from)
+    .where('c.usage_date', '<=', range.to)
+    .where(isAmong('c.stream', streams))
     .execute();
-  const waivedCells = cells.flatMap(({ isWaivable, ...key }) => (isWaivable ? [key] : []));
-  await setCells(trx, {
-    set: sql`standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason},
-      next_read_at = ${nextReadAt(policy)}`,
-    where: sql`(c.usage_date, c.org_id, c.stream) in (
-      select k.usage_date, k.org_id, k.stream from ${keysOf(waivedCells)} as k)`,
+}
+
+/** Throws SettingsError for the first cell whose number Losant has not left out, or that is of a level. */
+function requireOmittedFlows(cells: readonly WaiverCell[]): void {
+  const isOmittedFlow = ({ stream, standing, reason }: WaiverCell) =>
+    getStream(stream).kind === 'flow' && standing === 'in_doubt' && reason === OMITTED;
+  const [cell] = cells.filter((each) => !isOmittedFlow(each)).toSorted((a, b) => compareText(cellId(a), cellId(b)));
+  if (cell === undefined) return;
+  const { orgId, stream, day, standing } = cell;
+  throw new SettingsError(
+    `Nothing was waived: ${stream} of organization ${orgId} on ${day} is ${showCode(standing)}, and ` +
+      'only a flow that is in doubt because Losant left it out can become zero',
+    {
+      hint:
+        'name only such cells, with --day and --stream: losant-usage gaps lists them; ' +
+        'without --zero, waive keeps the stored number',
+    },
+  );
+}
+
+/** Replaces the numbers of cells, which the transaction has locked, by zeros. Each change is a revision. */
+async function writeZeros(trx: Kysely<Schema>, keys: readonly CellKey[], reason: string): Promise<void> {
+  const storedCells = await lockCells(trx, keys, [...new Set(keys.map(({ stream }) => stream))]);
+  const updates = keys.map((key) => {
+    const previous = storedCells.get(cellId(key));
+    if (previous === undefined) throw new Error(`the cell ${cellId(key)} has no row`);
+    const numbers = createZeros(key.stream);
+    const cell = { ...previous, numbers, revision: previous.revision + 1 };
+    return { previous, cell, differences: findDifferences(previous.numbers, numbers) };
   });
-  await liftWaivers(keysOf(waivedCells), null).execute(trx);
+  await writeNumbers(
+    trx,
+    updates.map(({ cell }) => cell),
+  );
+  await recordRevisions(trx, updates, { runId: null, reason });
+}
+
+async function writeWaivers(
+  trx: Kysely<Schema>,
+  cells: readonly CellKey[],
+  { reason, isZeroed }: Waiver,
+): Promise<void> {
+  const zeroed = isZeroed ? sql`is_reported = false, revision = c.revision + 1,` : sql``;
+  await setCells(trx, {
+    set: sql`${zeroed} standing = 'waived', failed_reads = 0, reason = ${WAIVED}, detail = ${reason}`,
+    where: sql`(c.usage_date, c.org_id, c.stream) in (
+      select k.usage_date, k.org_id, k.stream from ${keysOf(cells)} as k)`,
+  });
+  await liftWaivers(keysOf(cells), null).execute(trx);
   await sql`
     insert into losant_usage.waivers (usage_date, stream, org_id, reason)
-    select k.usage_date, k.stream, k.org_id, ${reason} from ${keysOf(waivedCells)} as k
-    order by k.usage_date, k.stream, k.org_id`.execute(trx);
-  return { waivedCells, passedCells: cells.length - waivedCells.length };
+    select k.usage_date, k.stream, k.org_id, ${reason} from ${keysOf(cells)} as k
+    order by k.usage_date, k.org_id, k.stream`.execute(trx);
 }
 
 function toNothingWaivedError({ orgIds, range }: Waiver, cells: number): SettingsError {

@@ -5,15 +5,15 @@ import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
 import type { Progress, RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { RESPONSE_SKEW_MAX_MS } from '../losant/attempt.ts';
 import { type AttemptReport, createLosantClient } from '../losant/client.ts';
 import { getInstance } from '../losant/endpoints.ts';
-import { Gate, Rate } from '../losant/rate.ts';
-import type { Config, InstanceConfig } from '../settings/config.ts';
+import type { Gate } from '../losant/rate.ts';
+import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
+import type { Config } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 
-export type InstanceContext = ReturnType<typeof createInstanceContext>;
+export type RunContext = ReturnType<typeof createRunContext>;
 
 export interface RunOptions extends DueScope {
   readonly kind: RunKind;
@@ -23,32 +23,26 @@ export interface RunOptions extends DueScope {
   /** Whether a backfill reads stored cells again. */
   readonly force: boolean;
   readonly signal: AbortSignal;
-  /** The longest wait for a process that runs the instance; 0 by default. */
+  /** The longest wait for a process that has the lease; 0 by default. */
   readonly waitMs?: number | undefined;
   /** Called when such a wait begins, and then once a minute, with the cells that the process still has to read. */
   readonly onBusy?: ((lease: { readonly message: string; readonly cellsLeft: number }) => void) | undefined;
-  /** Returns the next wake-up, at which recent days take precedence over older ones; in 15 minutes by default. */
-  readonly nextWakeAt?: (() => Date | null) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** The rates by token. They outlive a run, because a pause that Losant has requested does too. */
-export type Rates = Map<string, Rate>;
-
-/** What the runs of all instances share. */
+/** What the runs of a process share. */
 export interface RunEnvironment {
-  readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals' | 'notifyAt'>;
+  readonly config: Config;
   readonly logger: Logger;
   /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
-  readonly random: () => number;
   readonly host: string;
   readonly version: string;
   readonly handle: DatabaseHandle;
-  /** All callers pass the same map, so that instances with the same token share its rate. */
-  readonly rates: Rates;
+  /** It outlives a run, because a pause that Losant has requested does too. */
+  readonly gate: Gate;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
@@ -59,20 +53,17 @@ export interface RunSetup extends Omit<RunEnvironment, 'now'> {
 }
 
 /** Reads the token, which may have been rotated since the last run. Throws SettingsError if there is none. */
-export function createInstanceContext(environment: RunEnvironment, instance: InstanceConfig) {
-  const { config, handle, rates, onAttempt } = environment;
-  const { concurrency, requestsPerSecond } = instance;
-  const token = instance.readToken();
-  const rate = rates.get(token) ?? new Rate(requestsPerSecond);
-  rate.limitTo(requestsPerSecond);
-  rates.set(token, rate);
+export function createRunContext(environment: RunEnvironment) {
+  const { config, handle, onAttempt } = environment;
+  const { instanceId, apiUrl, domain, selection, streams, concurrency, policy } = config;
   let requests = 0;
   const client = createLosantClient({
     ...environment,
     ...config.request,
-    ...instance,
-    token,
-    gate: new Gate({ concurrency, rate }),
+    instanceId,
+    apiUrl,
+    domain,
+    token: config.readToken(),
     onAttempt: (report) => {
       requests += 1;
       onAttempt?.(report);
@@ -80,8 +71,11 @@ export function createInstanceContext(environment: RunEnvironment, instance: Ins
   });
   return {
     ...environment,
-    ...config,
-    ...instance,
+    instanceId,
+    selection,
+    streams,
+    concurrency,
+    policy,
     db: handle.db,
     client,
     requestCount: () => requests,
@@ -94,12 +88,9 @@ export function requireApiClock(aheadMs: number | null): void {
 }
 
 /** Reads Losant's clock again. Throws AppError `clock_skew` unless only one response was wrong, as a cached one is. */
-export async function recheckApiClock(
-  { client, instanceId }: Pick<InstanceContext, 'client' | 'instanceId'>,
-  signal: AbortSignal,
-): Promise<void> {
+export async function recheckApiClock({ client }: Pick<RunContext, 'client'>, signal: AbortSignal): Promise<void> {
   try {
-    await getInstance(client, { instanceId, signal });
+    await getInstance(client, signal);
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
     if (error.kind === 'wrong_date') requireApiClock(client.getAheadMs());

@@ -1,6 +1,6 @@
 import { collect, transform } from 'streaming-iterables';
 import { LosantError } from '../errors.ts';
-import { readInstance, updateInstance } from '../ledger/instances.ts';
+import { readInstance, updateInstance } from '../ledger/instance.ts';
 import {
   countUnlistedDay,
   markDeleted,
@@ -11,11 +11,11 @@ import {
 import { getInstance, getOrg } from '../losant/endpoints.ts';
 import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
 import { dayAt } from '../usage/day.ts';
-import type { InstanceContext } from './context.ts';
+import type { RunContext } from './context.ts';
 import type { RunFailure } from './report.ts';
 import type { Session } from './session.ts';
 
-type DiscoveryContext = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
+type DiscoveryContext = RunContext & Pick<Session, 'signal' | 'ledger'>;
 
 export type DiscoveryFailure = Pick<RunFailure, 'orgId' | 'code' | 'message'>;
 
@@ -30,8 +30,8 @@ export async function discoverOrganizations(
 ) {
   const context = { ...session.context, signal: session.signal, ledger: session.ledger };
   const isStale = forceRefresh || (await isListStale(context));
-  const { failures, refusal } = isStale ? await refreshIfPossible(context) : { failures: [], refusal: null };
-  return { failures: [...failures, ...(await readOpenProblems(context, failures))], refusal };
+  const { failures, rejection } = isStale ? await refreshIfPossible(context) : { failures: [], rejection: null };
+  return { failures: [...failures, ...(await readOpenProblems(context))], rejection, isRefreshed: isStale };
 }
 
 /** Whether the organizations have not been listed completely on this UTC day, or the selection has changed. */
@@ -42,22 +42,21 @@ async function isListStale(context: DiscoveryContext): Promise<boolean> {
   return (selection === null) !== (newOrgsFrom !== null) || (await readUnknownOrgIds(context)).length > 0;
 }
 
-async function getStoredInstance({ db, instanceId }: DiscoveryContext) {
-  const instance = await readInstance(db, instanceId);
-  if (!instance) throw new Error(`instance ${instanceId} is not registered`);
+async function getStoredInstance({ db }: DiscoveryContext) {
+  const instance = await readInstance(db);
+  if (!instance) throw new Error('the instance is not recorded');
   return instance;
 }
 
-/** Returns the configured organizations that are not stored as the instance's. A deleted one is: nothing is missing. */
-async function readUnknownOrgIds({ db, instanceId, selection }: DiscoveryContext): Promise<string[]> {
+/** Returns the configured organizations that are not stored. A deleted one is: nothing is missing. */
+async function readUnknownOrgIds({ db, selection }: DiscoveryContext): Promise<string[]> {
   if (selection === null) return [];
-  const storedOrgIds = new Set(await readOrgIds(db, instanceId, { includesDeleted: true }));
+  const storedOrgIds = new Set(await readOrgIds(db, { includesDeleted: true }));
   return selection.filter((orgId) => !storedOrgIds.has(orgId));
 }
 
 /** Returns the failures that every run reports until they are resolved. */
-async function readOpenProblems(context: DiscoveryContext, newFailures: readonly DiscoveryFailure[]) {
-  const { db, instanceId } = context;
+async function readOpenProblems(context: DiscoveryContext) {
   const { listProblem } = await getStoredInstance(context);
   const failures: DiscoveryFailure[] = [];
   if (listProblem !== null) {
@@ -65,11 +64,10 @@ async function readOpenProblems(context: DiscoveryContext, newFailures: readonly
     failures.push({ orgId: null, code: 'list_incomplete', message });
   }
   for (const orgId of listProblem === null ? await readUnknownOrgIds(context) : []) {
-    if (newFailures.some((failure) => failure.orgId === orgId)) continue;
-    const message = `organization ${orgId} is configured but does not exist in instance ${instanceId}`;
+    const message = `organization ${orgId} is configured but does not exist in the instance`;
     failures.push({ orgId, code: 'org_unknown', message });
   }
-  for (const { orgId, problem } of await readUnreadableOrgs(db, instanceId)) {
+  for (const { orgId, problem } of await readUnreadableOrgs(context.db)) {
     failures.push({
       orgId,
       code: 'org_unreadable',
@@ -82,12 +80,12 @@ async function readOpenProblems(context: DiscoveryContext, newFailures: readonly
 /** Returns with the failures Losant's rejection of the scope to list organizations; stored ones are loaded anyway. */
 async function refreshIfPossible(context: DiscoveryContext) {
   try {
-    return { failures: await refreshOrganizations(context), refusal: null };
+    return { failures: await refreshOrganizations(context), rejection: null };
   } catch (error) {
     const canContinue = error instanceof LosantError && error.kind !== 'unauthorized';
-    if (!canContinue || (await readOrgIds(context.db, context.instanceId)).length === 0) throw error;
+    if (!canContinue || (await readOrgIds(context.db)).length === 0) throw error;
     await updateInstance(context.ledger, { list_problem: error.message });
-    return { failures: [], refusal: error.kind === 'forbidden' ? error : null };
+    return { failures: [], rejection: error.kind === 'forbidden' ? error : null };
   }
 }
 
@@ -97,34 +95,26 @@ async function refreshIfPossible(context: DiscoveryContext) {
  * would fail until the horizon if a deletion were not noticed.
  */
 async function refreshOrganizations(context: DiscoveryContext): Promise<readonly DiscoveryFailure[]> {
-  const { db, ledger, client, instanceId, selection, signal, now } = context;
-  const knownIds =
-    selection && new Set([...selection, ...(await readOrgIds(db, instanceId, { includesDeleted: true }))]);
+  const { db, ledger, client, selection, signal, now } = context;
+  const knownIds = selection && new Set([...selection, ...(await readOrgIds(db, { includesDeleted: true }))]);
   const isKnown = ({ orgId }: { orgId: string | null }) => knownIds?.has(orgId ?? '') ?? true;
   const startedAt = new Date(now()).toISOString();
-  const pages = listOrgPages(client, { instanceId, signal });
-  const failures = new Map<string, DiscoveryFailure>();
-  const store = async ({ items }: OrgPage) => {
-    for (const { orgId, ownerId } of await upsertOrganizations(ledger, items.filter(isKnown))) {
-      const message = `organization ${orgId} still belongs to instance ${ownerId}`;
-      failures.set(orgId, { orgId, code: 'org_of_other_instance', message });
-    }
-  };
+  const pages = listOrgPages(client, { signal });
+  const store = ({ items }: OrgPage) => upsertOrganizations(ledger, items.filter(isKnown));
   let step = await pages.next();
   // A token without the scope for the instance itself confirms it by its list.
   if (step.done !== true && (await getStoredInstance(context)).apiUrl === null)
-    await updateInstance(ledger, { api_url: context.apiUrl });
+    await updateInstance(ledger, { api_url: context.config.apiUrl });
   // The next page is requested while this one is stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
   const { reason, listedOrgs } = step.value;
   if (reason !== null) {
     await updateInstance(ledger, { list_problem: reason });
-    return [...failures.values()];
+    return [];
   }
   await updateInstance(ledger, { listed_at: startedAt, list_problem: null });
-  if (listedOrgs === 0) return [...failures.values()];
-  const unlistedIds = await readOrgIds(db, instanceId, { unseenSince: startedAt });
-  return [...failures.values(), ...(await detectDeletions(context, unlistedIds))];
+  if (listedOrgs === 0) return [];
+  return await detectDeletions(context, await readOrgIds(db, { unseenSince: startedAt }));
 }
 
 /** More deletions than this are not confirmed at once: a wrong token or a broken list looks just like them. */
@@ -143,10 +133,10 @@ const UNLISTED_DAYS_NEEDED = 3;
  */
 async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly string[]): Promise<DiscoveryFailure[]> {
   if (unlistedIds.length === 0) return [];
-  const { db, ledger, client, instanceId, signal, concurrency, now } = context;
+  const { db, ledger, client, signal, concurrency, now } = context;
   const today = dayAt(now());
   const unlistedDays = await countUnlistedDay(ledger, { orgIds: unlistedIds, today });
-  const existing = (await readOrgIds(db, instanceId)).length;
+  const existing = (await readOrgIds(db)).length;
   const allowed = Math.max(DELETIONS_MAX, Math.floor(existing * DELETIONS_SHARE_MAX));
   const isLongUnlisted = (orgId: string) => (unlistedDays.get(orgId) ?? 0) >= UNLISTED_DAYS_NEEDED;
   // One more than allowed is enough to know that there are too many.
@@ -155,7 +145,7 @@ async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly 
   const lookUp = async (orgId: string) => ((await isOrgNotFound(context, orgId)) ? [orgId] : []);
   const deletedIds = (await collect(transform(concurrency, lookUp, candidates))).flat();
   if (deletedIds.length === 0) return [];
-  await getInstance(client, { instanceId, signal });
+  await getInstance(client, signal);
   const confirmedIds = deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isLongUnlisted);
   if (confirmedIds.length > 0) await markDeleted(ledger, { orgIds: confirmedIds, today });
   if (confirmedIds.length === deletedIds.length) return [];
@@ -166,9 +156,9 @@ async function detectDeletions(context: DiscoveryContext, unlistedIds: readonly 
 }
 
 /** Whether Get organization returns 404. Another failure of one lookup must not stop the others. */
-async function isOrgNotFound({ client, instanceId, signal }: DiscoveryContext, orgId: string): Promise<boolean> {
+async function isOrgNotFound({ client, signal }: DiscoveryContext, orgId: string): Promise<boolean> {
   try {
-    await getOrg(client, { instanceId, orgId, signal });
+    await getOrg(client, orgId, signal);
     return false;
   } catch (error) {
     if (!(error instanceof LosantError) || error.kind === 'unauthorized') throw error;

@@ -1,48 +1,38 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
-import type { ApiResponse } from '../losant/attempt.ts';
 import { createUsageRequest } from '../losant/endpoints.ts';
+import type { ApiResponse } from '../losant/response.ts';
 import type { CellResponse, Verdict } from '../usage/cell.ts';
 import { addDays, countDays } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { getStream } from '../usage/streams/catalog.ts';
 import { type BodyContent, UnplaceableBodyError } from '../usage/streams/stream.ts';
-import type { InstanceContext } from './context.ts';
+import type { RunContext } from './context.ts';
 import { withoutIdsAndDays } from './report.ts';
 
-type ExtractContext = Pick<InstanceContext, 'client' | 'instanceId' | 'now'>;
+type ExtractContext = Pick<RunContext, 'client' | 'now'>;
 
 /**
  * Requests the usage of a slice and splits the responses into its days. A slice that Losant rejects or cuts short is
- * halved, down to a single day, and one that timed out is halved once; each part has a result of its own. An error of
- * Losant becomes a verdict. Throws only if `signal` aborts.
+ * halved, down to a single day; each part has a result of its own. An error of Losant becomes a verdict. Throws only if
+ * `signal` aborts.
  */
 export async function extractSlice(slice: Slice, context: ExtractContext, signal: AbortSignal): Promise<SliceResult[]> {
   const result = await requestSlice(slice, context, signal);
-  const { kind } = result.error ?? {};
-  const mayBeTooLong = kind === 'refused' || result.isCutShort;
-  const halves = mayBeTooLong || kind === 'timeout' ? halveSlice(slice) : null;
+  const mayBeTooLong = result.error?.kind === 'rejected' || result.isCutShort;
+  const halves = mayBeTooLong ? halveSlice(slice) : null;
   if (halves === null) return [result];
-  if (mayBeTooLong) {
-    return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
-  }
-  const results: SliceResult[] = [];
-  for (const half of halves) {
-    // Losant does not respond at all, rather than slowly, if half of it times out too.
-    const timeout = results.find(({ error }) => error?.kind === 'timeout')?.error;
-    results.push(timeout ? toFailedResult(half, timeout, context.now()) : await requestSlice(half, context, signal));
-  }
-  return results;
+  return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
 }
 
-async function requestSlice(slice: Slice, { client, instanceId, now }: ExtractContext, signal: AbortSignal) {
+async function requestSlice(slice: Slice, { client, now }: ExtractContext, signal: AbortSignal) {
   const { orgId, stream, range } = slice;
   const { requests, parseBodies } = getStream(stream);
   const startedAtMs = now();
   const apiResponses: ApiResponse[] = [];
   try {
     for (const request of requests) {
-      apiResponses.push(await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })));
+      apiResponses.push(await client.get(createUsageRequest({ orgId, range, signal, ...request })));
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;

@@ -8,13 +8,16 @@ import { ID_PATTERN } from '../usage/organization.ts';
 import type { Slice } from '../usage/plan.ts';
 import { isLate } from '../usage/policy.ts';
 import { isGap } from '../usage/standing.ts';
-import type { InstanceContext } from './context.ts';
+import type { RunContext } from './context.ts';
+import type { PlanPart } from './preview.ts';
 
 /** Bounds the memory for failures. Cells that fail beyond it are counted but not listed. */
 const FAILURES_MAX = 10_000;
 
+/** Bounds the memory for the count of organizations. */
+const ORGS_MAX = 100_000;
+
 export interface RunFailure {
-  readonly instanceId: string;
   /** Null if the failure may concern any organization. */
   readonly orgId: string | null;
   readonly stream: string | null;
@@ -27,7 +30,6 @@ export interface RunFailure {
 
 /** The result of a run, as `--json` prints it. */
 export interface RunReport extends RunCounts {
-  readonly instanceId: string;
   /** Null if nothing was due: such a run is not recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
@@ -35,6 +37,8 @@ export interface RunReport extends RunCounts {
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly durationMs: number;
+  /** What a backfill leaves to the next runs: the days between its range and the tracked days. Null if there are none. */
+  readonly between: PlanPart | null;
   readonly failures: readonly RunFailure[];
 }
 
@@ -47,21 +51,23 @@ export const NEXT_RUN_CONTINUES = 'the next run continues';
 export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
-  readonly orgIds = new Set<string>();
   restatedFinal = 0;
   /** Whether the list of failures was cut: then only the ledger knows which cells have been read since. */
   isListCut = false;
   unknownKeys = 0;
   outsideBuckets = 0;
   range: DayRange | null = null;
-  readonly #context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>;
+  readonly #context: Pick<RunContext, 'requestCount' | 'now'>;
   /** Failures that are not about cells. */
   readonly #otherFailures: RunFailure[] = [];
-  /** Failures by cell. A good read in a later pass removes its own. */
+  /** Failures by cell. A good read later in the run removes its own. */
   readonly #cellFailures = new Map<string, RunFailure>();
   readonly #gaps = new Set<string>();
+  readonly #orgIds = new Set<string>();
+  /** At most a few hundred: days inside the horizon, by stream. */
+  readonly #loadedDays = new Map<string, { readonly day: UsageDay; readonly stream: string }>();
 
-  constructor(context: Pick<InstanceContext, 'instanceId' | 'requestCount' | 'now'>) {
+  constructor(context: Pick<RunContext, 'requestCount' | 'now'>) {
     this.#context = context;
   }
 
@@ -75,7 +81,7 @@ export class Tally {
 
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };
-    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#context.requestCount() };
+    return { orgs: this.orgCount, cells, rows: { ...this.rows }, requests: this.#context.requestCount() };
   }
 
   /** Whether a listed cell that was due is now missing or in doubt, or its read failed. */
@@ -87,16 +93,31 @@ export class Tally {
     return this.#gaps.size > 0;
   }
 
+  /** The days and streams of which numbers were loaded. */
+  get loadedDays(): readonly { readonly day: UsageDay; readonly stream: string }[] {
+    return [...this.#loadedDays.values()];
+  }
+
+  /** Counts an organization that is read. Those of a page are read together, and come once for each of its days. */
+  countOrg(orgId: string): void {
+    if (this.#orgIds.size < ORGS_MAX) this.#orgIds.add(orgId);
+  }
+
+  get orgCount(): number {
+    return this.#orgIds.size;
+  }
+
   addFailures(failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[]): void {
-    const { instanceId } = this.#context;
     for (const failure of failures) {
-      this.#otherFailures.push({ instanceId, stream: null, from: null, to: null, ...failure });
+      this.#otherFailures.push({ stream: null, from: null, to: null, ...failure });
     }
   }
 
   addCell({ previous, cell, result, differences, problem }: CellUpdate): void {
     const id = cellId(cell);
     this.#count(cell, result);
+    const { day, stream } = cell;
+    if (cell.revision > previous.revision) this.#loadedDays.set(`${day} ${stream}`, { day, stream });
     if (cell.revision > previous.revision) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
     if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
@@ -154,11 +175,11 @@ export class Tally {
       .slice(0, GROUPS_MAX);
   }
 
-  toReport(run: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+  toReport(run: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs' | 'between'>): RunReport {
     const { from, to } = this.range ?? { from: null, to: null };
-    const { durationMs, ...head } = run;
+    const { durationMs, between, ...head } = run;
     const failures = [...this.#otherFailures, ...joinFailures([...this.#cellFailures.values()])];
-    return { instanceId: this.#context.instanceId, ...head, from, to, ...this.counts, durationMs, failures };
+    return { ...head, from, to, ...this.counts, durationMs, between, failures };
   }
 
   #count({ day }: CellKey, result: CellResult): void {
@@ -168,7 +189,7 @@ export class Tally {
 
   #addFailure({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    const failure = { instanceId: this.#context.instanceId, orgId, stream, from: day, to: day, code, message: detail };
+    const failure = { orgId, stream, from: day, to: day, code, message: detail };
     if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id)) this.#cellFailures.set(id, failure);
     else this.isListCut = true;
   }
@@ -199,11 +220,11 @@ export interface RunOutcome {
   readonly report: RunReport;
   readonly tally: Tally;
   /** Losant's rejection of the token or of a scope; null if there was none. */
-  readonly refusal: LosantError | null;
+  readonly rejection: LosantError | null;
 }
 
 /** Failures whose message says what to do, as that of a rejection does, and of which no command shows more. */
-const SELF_EXPLANATORY = ['past_horizon', 'not_tracked', 'org_unknown', 'org_unreadable', 'org_of_other_instance'];
+const SELF_EXPLANATORY = ['past_horizon', 'not_tracked', 'org_unknown', 'org_unreadable'];
 
 /** Returns the command that shows what is wrong after a run that is not complete; null if its failures say all. */
 export function findNextCommand(outcome: {
@@ -222,11 +243,10 @@ export function findNextCommand(outcome: {
 }
 
 /** Logs a line for a run, and another if final cells were restated. */
-export function logRun(logger: Logger, { report, tally, refusal }: RunOutcome): void {
-  const { instanceId, runId, durationMs, failures, ...facts } = report;
+export function logRun(logger: Logger, { report, tally, rejection }: RunOutcome): void {
+  const { runId, durationMs, failures, ...facts } = report;
   const { status } = report;
   const fields = {
-    instance_id: instanceId,
     run_id: runId,
     ...facts,
     duration_ms: durationMs,
@@ -235,9 +255,9 @@ export function logRun(logger: Logger, { report, tally, refusal }: RunOutcome): 
     unknown_keys: tally.unknownKeys,
     outside_buckets: tally.outsideBuckets,
     failures: failures.length,
-    rejection: refusal?.message,
+    rejection: rejection?.message,
   };
-  if (status === 'complete' && !refusal) logger.info(fields, 'run finished');
+  if (status === 'complete' && !rejection) logger.info(fields, 'run finished');
   else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished with missing data');
   if (tally.restatedFinal > 0) {
     const restatement = { run_id: runId, cells: tally.restatedFinal };

@@ -2,8 +2,8 @@ import { BusyError, describeError } from '../errors.ts';
 import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type NewRun, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
-import type { InstanceContext, RunEnvironment, RunOptions } from './context.ts';
-import { Refusals, Timeouts } from './refusals.ts';
+import type { RunContext, RunEnvironment, RunOptions } from './context.ts';
+import { Rejections } from './rejections.ts';
 import { type RunOutcome, Tally } from './report.ts';
 
 /**
@@ -11,12 +11,12 @@ import { type RunOutcome, Tally } from './report.ts';
  * if another process has taken over, or the reason why the run had to end.
  */
 export async function runUnderLease(
-  context: InstanceContext,
+  context: RunContext,
   options: RunOptions,
   lease: Lease,
   work: (session: Session) => Promise<RunOutcome>,
 ): Promise<RunOutcome> {
-  const { db, instanceId, logger } = context;
+  const { db, logger } = context;
   const session = new Session(context, options, lease);
   const renewals = setInterval(() => void session.renew(), RENEWAL_INTERVAL_MS);
   try {
@@ -36,44 +36,44 @@ export async function runUnderLease(
   } finally {
     clearInterval(renewals);
     await releaseLease(db, lease).catch((err: unknown) => {
-      logger.warn({ err, instance_id: instanceId }, 'lease not released; it will expire');
+      logger.warn({ err }, 'lease not released; it will expire');
     });
   }
 }
 
 export class Session {
-  readonly context: InstanceContext;
+  readonly context: RunContext;
   readonly options: RunOptions;
   readonly tally: Tally;
-  readonly refusals = new Refusals();
-  readonly timeouts = new Timeouts();
+  readonly rejections = new Rejections();
   /** Aborts when the process stops, the lease is lost, or the database is unreachable for as long as a lease. */
   readonly signal: AbortSignal;
   readonly ledger: RunLedger;
+  /** The cells that are planned and not loaded yet, by their IDs: those of a few pages. */
+  readonly cellsInFlight = new Set<string>();
+  attemptedCells = 0;
   isRecorded = false;
   /** How many cells were due at the beginning; more may have become due since. */
   cellsDue = 0;
   readonly #lease: Lease;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
-  /** Renewals of all runs in a process share a connection, so one may wait for others. */
   #isRenewing = false;
 
-  constructor(context: InstanceContext, options: RunOptions, lease: Lease) {
+  constructor(context: RunContext, options: RunOptions, lease: Lease) {
     this.context = context;
     this.options = options;
     this.tally = new Tally(context);
     this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    const { db, instanceId, policy, now } = context;
-    this.ledger = { db, instanceId, policy, now, lease, runId: options.runId };
+    const { db, policy, now } = context;
+    this.ledger = { db, policy, now, lease, runId: options.runId };
     this.#lease = lease;
     this.#renewedAtMs = now();
   }
 
   /** Records the run. A run without anything to read is never recorded. */
   async begin(): Promise<void> {
-    const { db, instanceId } = this.context;
-    await startRun(db, toNewRun(this.context, instanceId, this.options));
+    await startRun(this.context.db, toNewRun(this.context, this.options));
     this.isRecorded = true;
     this.reportProgress();
   }
@@ -110,10 +110,8 @@ export class Session {
 
 export function toNewRun(
   { host, version }: Pick<RunEnvironment, 'host' | 'version'>,
-  instanceId: string,
-  options: RunOptions,
+  { runId, kind, range, orgIds, streams }: RunOptions,
 ): NewRun {
-  const { runId, kind, range, orgIds, streams } = options;
   const isFull = kind !== 'backfill' && range === null && orgIds === null && streams === null;
-  return { run_id: runId, instance_id: instanceId, kind, is_full: isFull, host, version };
+  return { run_id: runId, kind, is_full: isFull, host, version };
 }

@@ -1,10 +1,8 @@
 import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
-import { unexpectedBody } from './attempt.ts';
-import { orgPath } from './endpoints.ts';
-import { createTransport, type TransportOptions } from './transport.ts';
-
-type AdminOptions = Omit<TransportOptions, 'connections'>;
+import { type ApiOptions, createApi } from './api.ts';
+import { readJson } from './body.ts';
+import { badBody, createLosantError, failureOfStatus, toLosantError } from './failure.ts';
 
 /**
  * Patches an organization, or deletes it if the patch is null. No other code of this program changes anything in
@@ -13,23 +11,23 @@ type AdminOptions = Omit<TransportOptions, 'connections'>;
  * contains the token. After one for which {@link mayHaveChanged} is true, only reading the organization back shows
  * whether the change was made.
  */
-export async function sendChange(
-  options: AdminOptions,
-  { instanceId, orgId }: { instanceId: string; orgId: string },
-  patch: OrgPatch | null,
-): Promise<void> {
-  const send = createTransport({ ...options, connections: 1 });
-  const url = `${options.apiUrl.replace(/\/+$/, '')}/${orgPath(instanceId, orgId)}`;
+export async function sendChange(options: ApiOptions, orgId: string, patch: OrgPatch | null): Promise<void> {
+  const { instanceId, token, timeoutMs } = options;
   const { signal } = new AbortController();
-  const verb = patch === null ? 'delete' : 'patch';
-  const request = { action: `instanceOrg.${verb}`, ids: { org: orgId }, signal };
-  if (patch !== null) {
-    await send('PATCH', url, request, { json: JSON.stringify(patch) });
-    return;
+  const request = { action: `instanceOrg.${patch === null ? 'delete' : 'patch'}`, ids: { org: orgId }, signal };
+  const url = `${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
+  try {
+    const change = patch === null ? { method: 'delete' } : { method: 'patch', json: patch };
+    const response = await createApi(options)(url, change);
+    if (response.status !== 200) throw createLosantError(request, failureOfStatus(response.status));
+    const content = await readJson(response, { leftMs: timeoutMs, timeoutMs, token });
+    if ('kind' in content) throw createLosantError(request, content, token);
+    if (patch !== null || deletionBody.safeParse(content.body).success) return;
+    const failure = badBody('unexpected body: it does not confirm the deletion', content.text);
+    throw createLosantError(request, failure, token);
+  } catch (error) {
+    throw toLosantError(error, request, options);
   }
-  const response = await send('DELETE', url, request);
-  if (deletionBody.safeParse(response.body).success) return;
-  throw unexpectedBody(request, response, 'it does not confirm the deletion');
 }
 
 const deletionBody = z.object({ success: z.literal(true) });

@@ -1,16 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import ky, { type RetryOptions } from 'ky';
-import { FAILURES, type LosantErrorKind } from '../errors.ts';
-import { type ApiRequest, type ApiResponse, AttemptError, findClockProblem } from './attempt.ts';
+import ky, { type KyInstance, type Options } from 'ky';
+import { FAILURES, LosantError, type LosantErrorKind } from '../errors.ts';
+import { type ApiOptions, createApi } from './api.ts';
+import { readJson } from './body.ts';
+import { createLosantError, type Failure, failureOfStatus, kindOfStatus, toLosantError } from './failure.ts';
 import { type Gate, LONGEST_WAIT_MS } from './rate.ts';
-import { createTransport, type TransportOptions } from './transport.ts';
+import { type ApiRequest, type ApiResponse, findClockProblem, parseDateHeader, parseRetryAfter } from './response.ts';
 
-export interface LosantClientOptions extends Omit<TransportOptions, 'connections' | 'onClock'> {
+export interface LosantClientOptions extends ApiOptions {
   readonly gate: Gate;
-  /** Attempts per request, not counting those that ended in a wait that the API asked for. */
+  /** Attempts per request. After a wait that Losant asked for they are counted from the beginning. */
   readonly attempts: number;
-  readonly random: () => number;
-  /** The wait in ms before a second attempt, doubled for each further one. */
+  /** The longest wait in ms before a second attempt, doubled for each further one. */
   readonly backoffMs?: number | undefined;
   /** Called at the end of each attempt that was sent. */
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
@@ -22,134 +22,188 @@ export interface AttemptReport {
   readonly status: number | null;
   /** From sending to the end of the body. */
   readonly durationMs: number;
-  /** The wait for a free slot, the rate and pauses. */
+  /** The wait for a place, the rate and pauses. */
   readonly gateWaitMs: number;
   /** Why another attempt follows; null if none does. */
   readonly retryReason: LosantErrorKind | null;
 }
 
 export interface GetRequest extends ApiRequest {
-  /** The path below the API URL, without a leading slash and with encoded segments. */
+  /** What follows the path of the instance, with encoded segments, such as `/orgs`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>> | undefined;
   /** A response from a cache must not be older than this; no bound if unset. */
   readonly notBeforeMs?: number | undefined;
 }
 
-/** Reads from one Losant API with one token. It can only send GET. */
+/** Reads from one instance with one token. It can only send GET. */
 export type LosantClient = ReturnType<typeof createLosantClient>;
 
 /** Keeps bodies small: this program follows no hypermedia. */
 const COMMON_QUERY = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
-/** What ky returns: a response that has been received to its end, and parsed. */
-class ReceivedResponse extends Response {
-  readonly content: ApiResponse;
-
-  constructor(content: ApiResponse) {
-    super(null);
-    this.content = content;
-  }
-}
-
-/** ky neither waits nor times out: what the API asks for pauses all requests of the token, so attempts do both. */
-const RETRY: RetryOptions = {
-  limit: Number.MAX_SAFE_INTEGER,
-  shouldRetry: ({ error }) => error instanceof AttemptError && error.isRetried,
-  delay: () => 0,
-};
-
-/** The attempts of one request so far, and the waits that the API asked for. */
-interface AttemptTally {
-  attempts: number;
-  waits: number;
-  waitedMs: number;
-}
+/** The shortest pause, so that an API which keeps responding 429 with `Retry-After: 0` reaches the bound. */
+const PAUSE_MIN_MS = 1_000;
+/** The pause after a 429 that does not say how long to wait. Chosen. */
+const PAUSE_DEFAULT_MS = 10_000;
+/** The longest wait before another attempt. */
+const BACKOFF_MAX_MS = 20_000;
 
 export function createLosantClient(options: LosantClientOptions) {
-  const { gate, random, backoffMs, now, onAttempt } = options;
+  const { instanceId, gate } = options;
+  const api = createApi(options);
   let aheadMs: number | null = null;
-  const onClock = (ms: number) => {
+  const setAheadMs = (ms: number) => {
     aheadMs = ms;
   };
-  const send = createTransport({ ...options, connections: gate.concurrency, onClock });
-  const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
-  const sendOnce = async (
-    request: GetRequest,
-    url: string,
-    { tally, gateWaitMs, release }: { tally: AttemptTally; gateWaitMs: number; release: () => void },
-  ): Promise<ReceivedResponse> => {
-    const startedAtMs = now();
-    let status: number | null = 200;
-    let retryReason: LosantErrorKind | null = null;
-    tally.attempts += 1;
-    try {
-      const response = await send('GET', url, request, { onReceived: release });
-      const failure = findClockProblem(response, request);
-      if (failure !== null) throw new AttemptError(request, failure);
-      return new ReceivedResponse(response);
-    } catch (error) {
-      const failure = error instanceof AttemptError ? error : null;
-      if (failure) failure.isRetried = planRetry(failure, tally, options);
-      if (failure?.isRetried) retryReason = failure.kind;
-      status = failure?.status ?? null;
-      throw error;
-    } finally {
-      const durationMs = now() - startedAtMs;
-      onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
-    }
-  };
   return {
+    instanceId,
     /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
     getAheadMs: () => aheadMs,
     /** Retries where it may help. Throws a `LosantError` without the token, or the signal's reason. */
     async get(request: GetRequest): Promise<ApiResponse> {
-      const { path, signal } = request;
-      const query = new URLSearchParams({ ...COMMON_QUERY, ...request.query });
-      const tally: AttemptTally = { attempts: 0, waits: 0, waitedMs: 0 };
-      const fetch = async (input: Request | URL | string) => {
-        const url = input instanceof Request ? input.url : String(input);
-        const failures = tally.attempts - tally.waits;
-        if (failures > 0) await sleep(computeBackoffMs(failures, random(), backoffMs), undefined, { signal });
-        return gate.run((gateWaitMs, release) => sendOnce(request, url, { tally, gateWaitMs, release }), request);
-      };
-      try {
-        const response = await api.get(`${path}?${query.toString()}`, { fetch });
-        return (response as Response as ReceivedResponse).content;
-      } catch (error) {
-        signal.throwIfAborted();
-        const wasRetried = error instanceof AttemptError && tally.attempts > 1;
-        if (wasRetried) error.message += ` (after ${tally.attempts} attempts)`;
-        throw error;
-      }
+      const exchange = new Exchange(request, { ...options, setAheadMs });
+      return await gate.run(() => exchange.finish(api));
     },
   };
 }
 
-/**
- * Returns whether another attempt follows. A wait that the API asks for does not count as an attempt: this pauses all
- * requests of the token, and the request is sent again until its waits exceed {@link LONGEST_WAIT_MS}.
- */
-function planRetry(failure: AttemptError, tally: AttemptTally, { attempts, gate }: LosantClientOptions): boolean {
-  const { kind, retryAfterMs } = failure;
-  if (kind !== 'rate_limited') return FAILURES[kind].isRetried && tally.attempts - tally.waits < attempts;
-  const pauseMs = computePauseMs(retryAfterMs, tally.waits);
-  gate.rate.pauseFor(pauseMs);
-  tally.waits += 1;
-  tally.waitedMs += pauseMs;
-  return tally.waitedMs <= LONGEST_WAIT_MS;
+interface ExchangeOptions extends LosantClientOptions {
+  readonly setAheadMs: (aheadMs: number) => void;
 }
 
-/** Returns the wait after a failed attempt. Half of it is fixed, the other half random, so that retries spread. */
-export function computeBackoffMs(attempt: number, random: number, baseMs = 500): number {
-  return Math.min(20_000, baseMs * 2 ** (attempt - 1)) * (0.5 + random / 2);
-}
+/** A request and its attempts. ky decides when to send the next one, by its limit and {@link FAILURES}. */
+class Exchange {
+  readonly #request: GetRequest;
+  readonly #options: ExchangeOptions;
+  #response: ApiResponse | null = null;
+  #attempts = 0;
+  /** The pauses that Losant asked for. */
+  #pausedMs = 0;
+  /** Since when the attempt waits for its turn. */
+  #readyAtMs: number;
+  #gateWaitMs = 0;
+  #sentAtMs = 0;
+  #isSent = false;
 
-/** The shortest pause, so that an API which keeps responding 429 with `Retry-After: 0` reaches the bound. */
-const PAUSE_BASE_MS = 1_000;
+  constructor(request: GetRequest, options: ExchangeOptions) {
+    this.#request = request;
+    this.#options = options;
+    this.#readyAtMs = options.now();
+  }
 
-/** Returns the pause of all requests of a token; `waits` counts the earlier pauses of the same request. */
-export function computePauseMs(retryAfterMs: number | null, waits: number): number {
-  if (retryAfterMs !== null) return Math.max(PAUSE_BASE_MS, retryAfterMs);
-  return Math.min(60_000, PAUSE_BASE_MS * 2 ** waits);
+  /** Sends the request again after each wait that Losant asks for, up to {@link LONGEST_WAIT_MS} in total. */
+  async finish(api: KyInstance): Promise<ApiResponse> {
+    const { path, query, signal } = this.#request;
+    const url = `${encodeURIComponent(this.#options.instanceId)}${path}`;
+    const options = { ...this.#createOptions(), searchParams: { ...COMMON_QUERY, ...query }, signal };
+    while (this.#response === null) {
+      try {
+        signal.throwIfAborted();
+        await api.get(url, options);
+        this.#report(200, null);
+      } catch (error) {
+        this.#handleFailure(error);
+      }
+    }
+    return this.#response;
+  }
+
+  #createOptions(): Options {
+    const { attempts, backoffMs = 500 } = this.#options;
+    const begin = () => this.#begin();
+    return {
+      retry: {
+        limit: attempts - 1,
+        delay: (attempt) => backoffMs * 2 ** (attempt - 1),
+        backoffLimit: BACKOFF_MAX_MS,
+        jitter: true,
+        shouldRetry: ({ error }) => this.#isRetried(error),
+      },
+      hooks: {
+        beforeRequest: [begin],
+        beforeRetry: [begin],
+        afterResponse: [({ response, retryCount }) => this.#receive(response, retryCount)],
+      },
+    };
+  }
+
+  async #begin(): Promise<void> {
+    const { gate, now } = this.#options;
+    await gate.waitForTurn(this.#request);
+    this.#attempts += 1;
+    this.#sentAtMs = now();
+    this.#gateWaitMs = this.#sentAtMs - this.#readyAtMs;
+    this.#isSent = true;
+  }
+
+  /** Reads the body of a good response. ky handles any other as an error, except for those that it takes for good. */
+  async #receive(response: Response, retryCount: number): Promise<Response | ReturnType<typeof ky.retry> | undefined> {
+    const { attempts, now, token, setAheadMs } = this.#options;
+    const { status, headers, ok } = response;
+    const dateMs = parseDateHeader(headers);
+    if (dateMs !== null) setAheadMs(dateMs - now());
+    this.#pause(response);
+    if (!ok) return undefined;
+    const content = status === 200 ? await this.#readContent(response, dateMs) : failureOfStatus(status);
+    this.#request.signal.throwIfAborted();
+    if ('kind' in content) {
+      const cause = createLosantError(this.#request, content, token);
+      if (content.isFinal) throw cause;
+      if (retryCount < attempts - 1) this.#report(status, content.kind);
+      return ky.retry({ cause });
+    }
+    this.#response = content;
+    // ky discards the body that was read.
+    return new Response();
+  }
+
+  async #readContent(response: Response, dateMs: number | null): Promise<Failure | ApiResponse> {
+    const { timeoutMs, now, token } = this.#options;
+    const sentAtMs = this.#sentAtMs;
+    const content = await readJson(response, { leftMs: timeoutMs - (now() - sentAtMs), timeoutMs, token });
+    if ('kind' in content) return content;
+    const { headers } = response;
+    const received = { ...content, sentAtMs, receivedAtMs: now(), dateMs, headers };
+    const problem = findClockProblem(received, this.#request.notBeforeMs);
+    return problem === null ? received : { kind: 'wrong_date', problem, status: 200 };
+  }
+
+  /** Pauses all requests of the token if the response asks for it. */
+  #pause({ status, headers }: Response): void {
+    const retryAfterMs = parseRetryAfter(headers);
+    if (kindOfStatus(status, retryAfterMs) !== 'rate_limited') return;
+    const pauseMs = Math.max(PAUSE_MIN_MS, retryAfterMs ?? PAUSE_DEFAULT_MS);
+    this.#options.gate.pauseFor(pauseMs);
+    this.#pausedMs += pauseMs;
+  }
+
+  #isRetried(error: unknown): boolean {
+    const failure = toLosantError(error, this.#request, this.#options);
+    if (!(failure instanceof LosantError) || !FAILURES[failure.kind].isRetried) return false;
+    this.#report(failure.status, failure.kind);
+    return true;
+  }
+
+  /** Throws unless the failure is a wait that Losant asked for. */
+  #handleFailure(error: unknown): void {
+    const failure = toLosantError(error, this.#request, this.#options);
+    const { kind = null, status = null } = failure instanceof LosantError ? failure : {};
+    const isWait = this.#isSent && kind === 'rate_limited' && this.#pausedMs <= LONGEST_WAIT_MS;
+    this.#report(status, isWait ? 'rate_limited' : null);
+    this.#request.signal.throwIfAborted();
+    if (isWait) return;
+    if (failure instanceof LosantError && this.#attempts > 1) failure.message += ` (after ${this.#attempts} attempts)`;
+    throw failure;
+  }
+
+  /** Reports the attempt that was sent, once. */
+  #report(status: number | null, retryReason: LosantErrorKind | null): void {
+    if (!this.#isSent) return;
+    this.#isSent = false;
+    this.#readyAtMs = this.#options.now();
+    const durationMs = this.#readyAtMs - this.#sentAtMs;
+    const { action } = this.#request;
+    this.#options.onAttempt?.({ action, status, durationMs, gateWaitMs: this.#gateWaitMs, retryReason });
+  }
 }

@@ -5,8 +5,8 @@ import { type DayRange, dayEndMs, dayStartMs, parseDay } from '../usage/day.ts';
 import { parseOrganization } from '../usage/organization.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import type { UsageRequest } from '../usage/streams/stream.ts';
-import { unexpectedBody } from './attempt.ts';
 import type { GetRequest, LosantClient } from './client.ts';
+import { unexpectedBody } from './failure.ts';
 
 const instanceBody = z.object({
   id: z.string().optional(),
@@ -17,10 +17,11 @@ const instanceBody = z.object({
 /** Throws a `LosantError`: `not_found` if the token cannot see the instance. */
 export async function getInstance(
   client: LosantClient,
-  { instanceId, signal }: { instanceId: string; signal: AbortSignal },
+  signal: AbortSignal,
 ): Promise<{ readonly name: string | null }> {
+  const { instanceId } = client;
   const request = { action: 'instance.get', ids: { instance: instanceId }, signal };
-  const response = await client.get({ ...request, path: instancePath(instanceId) });
+  const response = await client.get({ ...request, path: '' });
   const { data, error } = instanceBody.safeParse(response.body);
   if (error) throw unexpectedBody(request, response, describeProblems(error));
   const { id, instanceId: alternativeId, name = null } = data;
@@ -37,12 +38,9 @@ export async function getInstance(
 export type OrgResource = Awaited<ReturnType<typeof getOrg>>;
 
 /** Throws a `LosantError`: `not_found` if the organization is unknown, `bad_body` if its attributes cannot be read. */
-export async function getOrg(
-  client: LosantClient,
-  { instanceId, orgId, signal }: { instanceId: string; orgId: string; signal: AbortSignal },
-) {
+export async function getOrg(client: LosantClient, orgId: string, signal: AbortSignal) {
   const request = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
-  const response = await client.get({ ...request, path: orgPath(instanceId, orgId) });
+  const response = await client.get({ ...request, path: orgPath(orgId) });
   const organization = parseOrganization(response.body, response.dateMs ?? response.receivedAtMs);
   if ('problem' in organization) throw unexpectedBody(request, response, organization.problem);
   if (organization.orgId !== orgId.toLowerCase()) {
@@ -53,7 +51,6 @@ export async function getOrg(
 
 /** A request for one counter of an organization or of the whole instance. */
 interface CounterRequest extends UsageRequest {
-  readonly instanceId: string;
   /** The organization, or {@link WHOLE_INSTANCE}. */
   readonly orgId: string;
   readonly range: DayRange;
@@ -65,7 +62,7 @@ interface CounterRequest extends UsageRequest {
  * way, and whether it includes the end or not, no bucket of another day fits.
  */
 export function createUsageRequest(request: CounterRequest): GetRequest {
-  const { instanceId, orgId, action, query, range, signal } = request;
+  const { orgId, action, query, range, signal } = request;
   const { from, to } = range;
   // The API treats a start of 0 or below as relative to now.
   if (parseDay(from) === null || parseDay(to) === null || from > to)
@@ -74,18 +71,14 @@ export function createUsageRequest(request: CounterRequest): GetRequest {
   const isInstance = orgId === WHOLE_INSTANCE;
   return {
     action: `${isInstance ? 'instance' : 'instanceOrg'}.${action}`,
-    ids: { ...(isInstance ? { instance: instanceId } : { org: orgId }), days },
-    path: `${isInstance ? instancePath(instanceId) : orgPath(instanceId, orgId)}/${action}`,
+    ids: isInstance ? { days } : { org: orgId, days },
+    path: `${isInstance ? '' : orgPath(orgId)}/${action}`,
     query: { ...query, start: String(dayStartMs(from)), end: String(dayEndMs(to) - 1) },
     notBeforeMs: dayEndMs(to),
     signal,
   };
 }
 
-export function instancePath(instanceId: string): string {
-  return `instances/${encodeURIComponent(instanceId)}`;
-}
-
-export function orgPath(instanceId: string, orgId: string): string {
-  return `${instancePath(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
+function orgPath(orgId: string): string {
+  return `/orgs/${encodeURIComponent(orgId)}`;
 }

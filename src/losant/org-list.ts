@@ -2,9 +2,8 @@ import { z } from 'zod';
 import { count } from '../terminal/words.ts';
 import { describeProblems } from '../usage/body.ts';
 import { type Organization, parseOrganization, type UnreadableOrg } from '../usage/organization.ts';
-import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { instancePath } from './endpoints.ts';
+import { unexpectedBody } from './failure.ts';
 
 /** One or more pages of the list. */
 export interface OrgPage {
@@ -22,7 +21,6 @@ export interface OrgListResult {
 }
 
 export interface ListOptions {
-  readonly instanceId: string;
   readonly perPage?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -100,11 +98,11 @@ async function* readList(client: LosantClient, options: ListOptions) {
 
 const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative(), page: z.int().nullish() });
 
-async function readPage(client: LosantClient, { instanceId, perPage = 100, signal }: ListOptions, page: number) {
-  const request = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
+async function readPage(client: LosantClient, { perPage = 100, signal }: ListOptions, page: number) {
+  const request = { action: 'instanceOrgs.get', ids: { page: String(page) }, signal };
   const response = await client.get({
     ...request,
-    path: `${instancePath(instanceId)}/orgs`,
+    path: '/orgs',
     query: { page: String(page), perPage: String(perPage), sortField: 'id', sortDirection: 'asc' },
   });
   const { data, error } = pageBody.safeParse(response.body);

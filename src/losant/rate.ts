@@ -1,5 +1,7 @@
+import type { LosantError } from '../errors.ts';
 import { showDuration } from '../terminal/words.ts';
-import { type ApiRequest, AttemptError, onAbort } from './attempt.ts';
+import { createLosantError } from './failure.ts';
+import type { ApiRequest } from './response.ts';
 
 /** A request that would wait longer gives up: the next wake-up continues, instead of a run that sleeps. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
@@ -7,39 +9,29 @@ export const LONGEST_WAIT_MS = 15 * 60_000;
 /** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/** Without catching up, late timers would lower the rate; without a bound, a burst would follow a stall. */
-const CATCH_UP_MS = 100;
-
-interface Waiter {
-  readonly gate: Gate;
-  readonly request: ApiRequest;
-  readonly start: () => void;
-  readonly reject: (reason: unknown) => void;
-}
-
-/** Creates the error of a request that was not sent because of a pause longer than {@link LONGEST_WAIT_MS}. */
-function createPauseError(request: ApiRequest, pauseMs: number): AttemptError {
-  const problem = `Losant asked to send nothing with this token for another ${showDuration(pauseMs)}`;
-  return new AttemptError(request, { kind: 'rate_limited', problem });
+interface GateLimits {
+  /** The most requests at the same time. */
+  readonly concurrency: number;
+  /** The most attempts that start per second; may be a fraction. */
+  readonly requestsPerSecond: number;
 }
 
 /**
- * The rate of a token, shared by the gates of its instances. It spaces the starts of requests evenly, in order of
- * arrival, and holds them while the API asks for a pause. A full gate delays no request of another gate. All times are
- * on the monotonic clock.
+ * All requests with a token go through its gate. It limits how many run at once, spaces the starts of their attempts
+ * evenly, and holds them while the API asks for a pause. All times are on the monotonic clock.
  */
-export class Rate {
-  /** In order of arrival. */
-  readonly #waiters = new Set<Waiter>();
+export class Gate {
+  readonly #concurrency: number;
   /** Between two starts. */
-  #spacingMs: number;
+  readonly #spacingMs: number;
+  /** The requests that wait for a place, in order of arrival. */
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
   #nextStartMs = 0;
   #pausedUntilMs = 0;
-  /** Set only while nothing but time prevents the next start. */
-  #timer: NodeJS.Timeout | undefined;
 
-  /** Takes the number of requests started per second, which may be a fraction. */
-  constructor(requestsPerSecond: number) {
+  constructor({ concurrency, requestsPerSecond }: GateLimits) {
+    this.#concurrency = concurrency;
     this.#spacingMs = 1000 / requestsPerSecond;
   }
 
@@ -47,107 +39,59 @@ export class Rate {
     return Math.max(0, this.#pausedUntilMs - performance.now());
   }
 
-  /** Lowers the rate, never raises it: the instances of a token may have different settings. */
-  limitTo(requestsPerSecond: number): void {
-    this.#spacingMs = Math.max(this.#spacingMs, 1000 / requestsPerSecond);
-  }
-
-  /** Starts no request for `ms`. A pause that ends later stays in force; running requests continue. */
-  pauseFor(ms: number): void {
-    const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
-    if (pauseMs <= this.pauseLeftMs) return;
-    this.#pausedUntilMs = performance.now() + pauseMs;
-    this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
-    if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
+  /** Runs the task when there is a place. Running tasks must end when their signal aborts. */
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#concurrency) this.#running += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      // A task that waits takes over the place.
+      const startNext = this.#waiting.shift();
+      if (startNext === undefined) this.#running -= 1;
+      else startNext();
+    }
   }
 
   /**
-   * Waits until a request runs in its gate. Rejects with the signal's reason when it aborts, with an
-   * {@link AttemptError} if the pause is too long.
+   * Waits until an attempt may start. Its time is reserved at once, so a timer that fires late delays no other attempt.
+   * Throws a `LosantError` if Losant has asked for a pause that is too long.
    */
-  async waitForTurn(gate: Gate, request: ApiRequest): Promise<void> {
+  async waitForTurn(request: ApiRequest): Promise<void> {
     const { signal } = request;
-    signal.throwIfAborted();
-    const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);
-    const { promise, resolve: start, reject: fail } = Promise.withResolvers<void>();
-    const reject = (reason: unknown) => {
-      this.#waiters.delete(waiter);
-      fail(reason);
-    };
-    const waiter: Waiter = { gate, request, start, reject };
-    // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
-    if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
-    this.#waiters.add(waiter);
-    const unsubscribe = onAbort(signal, () => reject(signal.reason));
-    this.startWaiters();
-    try {
-      await promise;
-    } finally {
-      unsubscribe();
-      if (this.#waiters.size === 0) {
-        clearTimeout(this.#timer);
-        this.#timer = undefined;
-      }
+    for (;;) {
+      signal.throwIfAborted();
+      const { pauseLeftMs } = this;
+      if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);
+      const nowMs = performance.now();
+      const startMs = Math.max(nowMs, this.#nextStartMs);
+      this.#nextStartMs = startMs + this.#spacingMs;
+      if (startMs > nowMs) await sleep(Math.ceil(startMs - nowMs), signal);
+      // A pause that began meanwhile makes the reserved time void.
+      if (startMs >= this.#pausedUntilMs && !signal.aborted) return;
     }
   }
 
-  /** Starts the requests whose turn has come, and sets the timer for the next. */
-  startWaiters(): void {
-    for (const waiter of this.#waiters) {
-      const { gate } = waiter;
-      if (gate.running >= gate.concurrency) continue;
-      // Read once: if the turn came between two reads of the clock, nothing would ever start the request.
-      const nowMs = performance.now();
-      if (this.#nextStartMs > nowMs) {
-        // A timer that fires too early is set again.
-        const startNext = () => {
-          this.#timer = undefined;
-          this.startWaiters();
-        };
-        this.#timer ??= setTimeout(startNext, Math.ceil(this.#nextStartMs - nowMs));
-        return;
-      }
-      this.#nextStartMs = Math.max(this.#nextStartMs, nowMs - CATCH_UP_MS) + this.#spacingMs;
-      this.#waiters.delete(waiter);
-      gate.running += 1;
-      waiter.start();
-    }
+  /** Starts no attempt for `ms`. A pause that ends later stays in force; running attempts continue. */
+  pauseFor(ms: number): void {
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + Math.min(ms, LONGEST_PAUSE_MS));
+    this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
   }
 }
 
-/** All requests of an instance go through its gate. It limits how many run at once, at the rate of the token. */
-export class Gate {
-  readonly concurrency: number;
-  /** The rate of the token, which other gates may share. */
-  readonly rate: Rate;
-  /** The rate adds the requests that it starts. */
-  running = 0;
+/** Creates the error of a request that was not sent. */
+function createPauseError(request: ApiRequest, pauseMs: number): LosantError {
+  const problem = `Losant asked to send nothing with this token for another ${showDuration(pauseMs)}`;
+  return createLosantError(request, { kind: 'rate_limited', problem });
+}
 
-  constructor({ concurrency, rate }: Pick<Gate, 'concurrency' | 'rate'>) {
-    this.concurrency = concurrency;
-    this.rate = rate;
-  }
-
-  /**
-   * Runs `task` when its turn comes, with the time that it waited. The next request starts when the task calls
-   * `release` or ends. Rejects while it waits as {@link Rate.waitForTurn} does. A running task must watch the signal.
-   */
-  async run<T>(task: (waitedMs: number, release: () => void) => Promise<T>, request: ApiRequest): Promise<T> {
-    const arrivedAtMs = performance.now();
-    await this.rate.waitForTurn(this, request);
-    let isRunning = true;
-    const release = () => {
-      if (!isRunning) return;
-      isRunning = false;
-      this.running -= 1;
-      this.rate.startWaiters();
-    };
-    try {
-      return await task(performance.now() - arrivedAtMs, release);
-    } finally {
-      release();
-    }
-  }
+/** Waits until the time has passed or the signal aborts. */
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = () => resolve();
+  const timer = setTimeout(end, ms);
+  signal.addEventListener('abort', end);
+  await promise;
+  clearTimeout(timer);
+  signal.removeEventListener('abort', end);
 }

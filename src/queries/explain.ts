@@ -1,10 +1,12 @@
 /** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
 import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import { showDays, showWhen } from '../terminal/words.ts';
+import { OMITTED } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastEndedDay } from '../usage/policy.ts';
-import { findWorstStanding, isSettled } from '../usage/standing.ts';
+import { findWorstStanding } from '../usage/standing.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
 export type CellExplanation = DayExplanation['cells'][number];
@@ -35,20 +37,20 @@ export async function explainDay(db: Kysely<Schema>, { orgId, day, streams, nowM
         .map(({ stream }) => {
           const isStreamRow = (row: { readonly stream: string }) => row.stream === stream;
           const row = ledger.find(isStreamRow) ?? null;
-          const streamTracks = tracks.filter(isStreamRow);
+          const track = tracks.find(isStreamRow) ?? null;
           return {
             stream,
             /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
-            /** The spans of days that are expected, oldest first; `to` is null for one that continues. */
-            tracks: streamTracks,
+            /** The days that are expected; null if the stream was never tracked, `to` is null if it still is. */
+            track,
             numbers: numbers.filter(isStreamRow),
             /** Every change after the first load, oldest first. */
             changes: changes.filter(isStreamRow),
             waivers: waivers.filter(isStreamRow),
             quarantine: quarantine.filter(isStreamRow),
-            advice: getAdvice(row, { ...cell, stream, org, tracks: streamTracks }),
+            advice: getAdvice(row, { ...cell, stream, org, track }),
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
@@ -61,17 +63,15 @@ type Cell = Omit<ExplainRequest, 'streams'>;
 async function readOrg(db: Kysely<Schema>, { orgId, day, nowMs }: Cell) {
   const row = await db
     .selectFrom('organizations as o')
-    .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
-    .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
-    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
-    .select((eb) => eb('i.retired_at', 'is not', null).$castTo<boolean>().as('isRetired'))
+    .crossJoin('instance as i')
+    .select(['o.org_id as orgId', 'o.name as orgName', 'o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select(sql<number | null>`(i.policy ->> 'horizonDays')::integer`.as('horizonDays'))
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
   if (row === undefined) return null;
   const { horizonDays, ...org } = row;
   const isPastHorizon = horizonDays !== null && day < horizonStart(nowMs, { horizonDays });
-  return { ...org, isOver: day <= lastEndedDay(nowMs), isPastHorizon };
+  return { ...org, hasEnded: day <= lastEndedDay(nowMs), isPastHorizon };
 }
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;
@@ -85,7 +85,7 @@ async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .selectFrom('cells as c')
       .leftJoin('runs as r', 'r.run_id', 'c.run_id')
       .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
-      .select(['c.omissions', 'c.revision', 'c.last_read_at as lastReadAt', 'c.next_read_at as nextReadAt'])
+      .select(['c.revision', 'c.last_read_at as lastReadAt', 'c.next_read_at as nextReadAt'])
       .select(['c.failed_reads as failedReads', 'c.last_attempt_at as lastAttemptAt', 'c.reason', 'c.detail'])
       .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
       .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
@@ -96,7 +96,6 @@ async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .selectFrom('tracks')
       .select(['stream', 'first_day as from', 'last_day as to'])
       .where('org_id', '=', orgId)
-      .orderBy('first_day')
       .execute(),
     numbers: await db
       .selectFrom('daily_usage_long as d')
@@ -111,16 +110,17 @@ async function readFacts(db: Kysely<Schema>, { orgId, day }: Cell) {
       .selectFrom('restatements')
       .select(['stream', 'metric', 'payload_type as type', 'source', 'hour', 'unit', 'revision'])
       .select(['old_quantity as old', 'new_quantity as new', 'was_final as wasFinal'])
-      .select(['run_id as runId', 'changed_at as changedAt'])
+      // A change by a run has its ID; one by a person has a reason.
+      .select(['run_id as runId', 'reason', 'changed_by as changedBy', 'changed_at as changedAt'])
       .where((eb) => eb.and({ usage_date: day, org_id: orgId }))
       .orderBy('revision_id')
       .orderBy('metric')
       .orderBy('hour')
+      .$narrowType<{ changedAt: Instant }>()
       .execute(),
     waivers: await db
       .selectFrom('waivers')
-      .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
-      .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
+      .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
       .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
       .where((eb) => eb.and({ usage_date: day, org_id: orgId }))
       .orderBy('id')
@@ -148,26 +148,25 @@ interface Advice {
 interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
-  readonly tracks: Facts['tracks'];
+  readonly track: Facts['tracks'][number] | null;
 }
 
-function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, nowMs }: CellContext): Advice {
-  const scope = `--org ${orgId} --stream ${stream}`;
-  const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waiveCommands = [{ when: 'to waive it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` }];
-  const canBeRead = org.deletedOn === null && !org.isPastHorizon && !org.isRetired;
-  const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
-  if (!org.isOver && tracks.some(({ to }) => to === null || to >= day)) {
+function getAdvice(ledger: LedgerRow | null, context: CellContext): Advice {
+  const { orgId, day, stream, org, track, nowMs } = context;
+  if (!org.hasEnded && track !== null && (track.to === null || track.to >= day)) {
     return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   }
+  const scope = `--org ${orgId} --stream ${stream}`;
+  const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
+  const canBeRead = org.deletedOn === null && !org.isPastHorizon;
   if (ledger === null) {
-    const commands = canBeRead ? [{ when: 'to load it', command: backfillCommand }] : [];
-    return adviseUnexpected({ day, org, tracks }, commands);
+    return adviseUnexpected(context, canBeRead ? [{ when: 'to load it', command: backfillCommand }] : []);
   }
-  if (org.isRetired && !isSettled(ledger.standing) && ledger.standing !== 'unavailable') {
-    return { text: 'not read again, because the instance is retired', commands: waiveCommands };
-  }
-  const next = org.isRetired ? null : describeNextRead(ledger, nowMs);
+  const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const waiveCommands = [{ when: 'to waive it', command: waiveCommand }];
+  const zeroCommands = isOmittedFlow(ledger) ? [{ when: 'to make it zero', command: `${waiveCommand} --zero` }] : [];
+  const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
+  const next = describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
     case 'final':
     case 'stored':
@@ -183,23 +182,24 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, tracks, 
       return { text: 'no longer readable', commands: waiveCommands };
     case 'in_doubt':
     case 'missing':
-      return { text: next ?? 'no automatic retry', commands: [...retryCommands, ...waiveCommands] };
+      return { text: next ?? 'no automatic retry', commands: [...retryCommands, ...waiveCommands, ...zeroCommands] };
   }
 }
 
+/** Returns whether Losant leaves out a stored flow, which a person may replace by zeros. */
+function isOmittedFlow({ stream, standing, reason }: LedgerRow): boolean {
+  return standing === 'in_doubt' && reason === OMITTED && getStream(stream).kind === 'flow';
+}
+
 /** The commands are those that load the cell; [] if it can no longer be read. */
-function adviseUnexpected(
-  { day, org, tracks }: Pick<CellContext, 'day' | 'org' | 'tracks'>,
-  commands: Advice['commands'],
-): Advice {
-  if (tracks.length === 0)
-    return { text: 'never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked', commands: [] };
-  const spans = tracks.map(({ from, to }) => (to === null ? `since ${from}` : showDays({ from, to })));
-  const text = `outside the tracked days: ${spans.join(', ')}`;
+function adviseUnexpected({ day, org, track }: CellContext, commands: Advice['commands']): Advice {
+  if (track === null) return { text: 'never tracked; LOSANT_ORG_IDS and STREAMS say what is tracked', commands: [] };
+  const { from, to } = track;
+  const text = `outside the tracked days: ${to === null ? `since ${from}` : showDays({ from, to })}`;
   if (org.createdOn !== null && day < org.createdOn) {
     return { text: `${text}; the organization was created on ${org.createdOn}`, commands: [] };
   }
-  if (!org.isOver) return { text, commands: [] };
+  if (!org.hasEnded) return { text, commands: [] };
   return { text: commands.length === 0 ? `${text}; no longer readable` : text, commands };
 }
 

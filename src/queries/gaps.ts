@@ -1,75 +1,32 @@
 import { type InferResult, type Kysely, sql } from 'kysely';
-import { isAny } from '../database/expressions.ts';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
 export type Gap = InferResult<ReturnType<typeof selectGaps>>[number];
 
 export interface GapScope {
-  /** The instances in the settings; gaps of others are not reported. */
-  readonly instanceIds: readonly string[];
   /** Whether to include unavailable and waived cells, which are not gaps. */
-  readonly includeResolved: boolean;
-  /** Whether the days of a stream of an organization follow each other; by default, the newest day is first. */
+  readonly includesResolved: boolean;
+  /** Whether the days of a stream of an organization follow each other; if not, the newest day is first. */
   readonly isByStream: boolean;
 }
 
-/** Selects the gaps, then the unavailable and waived cells. No run reads those of a retired instance. */
-export function selectGaps(db: Kysely<Schema>, { instanceIds, includeResolved, isByStream }: GapScope) {
+/** Selects the gaps, then the unavailable and waived cells. */
+export function selectGaps(db: Kysely<Schema>, { includesResolved, isByStream }: GapScope) {
   // The view of gaps has the same columns, and is fast because it reads no other cells.
-  const view = (includeResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
+  const view = (includesResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
   return db
     .selectFrom(view)
     .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
-    .innerJoin('instances as i', 'i.instance_id', 'c.instance_id')
-    .select(['c.instance_id as instanceId', 'c.org_id as orgId', 'o.name as orgName', 'c.stream'])
-    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.detail'])
-    .select(sql<Instant | null>`case when i.retired_at is null then c.next_read_at end`.as('nextReadAt'))
+    .select(['c.org_id as orgId', 'o.name as orgName', 'c.stream', 'c.usage_date as day'])
+    .select(['c.standing', 'c.reason', 'c.detail', 'c.next_read_at as nextReadAt'])
     .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'waived'])
-    .where(isAny('c.instance_id', instanceIds))
     .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'waived']))
     .$if(!isByStream, (rows) => rows.orderBy('c.usage_date', 'desc'))
-    .orderBy('c.instance_id')
     .orderBy('c.org_id')
     .orderBy('c.stream')
     .orderBy('c.usage_date', 'desc');
-}
-
-/** An instance of which no cell is tracked yet. */
-export type NeverReadInstance = Awaited<ReturnType<typeof readNeverReadInstances>>[number];
-
-/** The first attempt is null if no run has tried to read the instance. */
-export async function readNeverReadInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  const triedInstances = await db
-    .selectFrom('health')
-    .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
-    .where('stream', 'is', null)
-    .where(isAny('instance_id', instanceIds))
-    .orderBy('instance_id')
-    .execute();
-  const { untriedInstances } = await compareWithSettings(db, instanceIds);
-  return [
-    ...triedInstances,
-    ...untriedInstances.map((instanceId) => ({ instanceId, neverReadSince: null, lastError: null })),
-  ];
-}
-
-/** Returns the instances that are only in the settings, or only in the database. */
-export async function compareWithSettings(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  const rows = await db
-    .selectFrom('instances')
-    .select(['instance_id as id', 'retired_at as retiredAt'])
-    .orderBy('instance_id')
-    .execute();
-  const idsInUse = rows.flatMap(({ id, retiredAt }) => (retiredAt === null ? [id] : []));
-  const triedIds = new Set(rows.map(({ id }) => id));
-  return {
-    /** IDs in the settings that no run has tried to read; none as long as the database has no instance in use. */
-    untriedInstances: idsInUse.length === 0 ? [] : instanceIds.filter((id) => !triedIds.has(id)),
-    /** IDs that are not in the settings and were not retired. */
-    unconfiguredInstances: idsInUse.filter((id) => !instanceIds.includes(id)),
-  };
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

@@ -1,5 +1,4 @@
 import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
-import { toInstantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Column, ColumnKind, TextRow } from '../files/formats.ts';
@@ -19,29 +18,22 @@ export interface ExportedView {
 export const EXPORTED_VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
-  monthly_usage: { date: 'month', key: ['org_id'] },
-  billing_period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
-  usage_vs_limits: { date: 'month', key: ['org_id', 'limit_name'] },
-  months: { date: 'month', key: ['instance_id'] },
-  month_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
-  statement_lines: { date: 'month', key: ['org_id', 'metric', 'statement_id'] },
-  adjustments: { date: 'month', key: ['org_id', 'metric'] },
-  meter_events: { date: 'month', key: ['event_id'] },
-  customer_statements: { date: 'month', key: ['customer_id', 'org_id', 'metric', 'instance_id', 'number'] },
-  draft_lines: { date: 'month', key: ['instance_id', 'org_id', 'metric'] },
-  adjustment_days: { date: 'month', key: ['instance_id', 'number', 'org_id', 'metric', 'usage_date'] },
-  cells: { date: 'usage_date', key: ['org_id', 'stream'] },
-  coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
-  reconciliation: { date: 'usage_date', key: ['instance_id', 'metric', 'compared_with'] },
-  restatements: { date: 'usage_date', key: ['revision_id', 'metric', 'payload_type', 'source', 'hour'] },
   payload_sources: { date: 'usage_date', key: ['org_id', 'payload_type', 'source'] },
   hourly_usage: { date: 'usage_date', key: ['org_id', 'hour'] },
+  monthly_usage: { date: 'month', key: ['org_id'] },
+  billing_period_usage: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric'] },
+  usage_vs_limits: { date: 'month', key: ['org_id', 'limit_name'] },
+  months: { date: 'month', key: [] },
+  month_blockers: { date: 'month', key: ['org_id', 'cause'] },
+  statements: { date: 'month', key: ['number'] },
+  statement_lines: { date: 'month', key: ['org_id', 'metric', 'statement_id'] },
+  adjustments: { date: 'month', key: ['org_id', 'metric'] },
+  cells: { date: 'usage_date', key: ['org_id', 'stream'] },
+  coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
+  reconciliation: { date: 'usage_date', key: ['metric', 'compared_with'] },
+  restatements: { date: 'usage_date', key: ['revision_id', 'metric', 'payload_type', 'source', 'hour'] },
   organizations: { date: null, key: ['org_id'] },
   organization_tags: { date: null, key: ['org_id', 'key', 'nth'] },
-  organization_activity: { date: null, key: ['org_id'] },
-  device_counts: { date: 'usage_date', key: ['org_id'] },
-  notebook_minutes: { date: 'usage_date', key: ['org_id'] },
-  payload_totals: { date: 'usage_date', key: ['org_id'] },
 };
 
 export interface ViewRequest {
@@ -118,7 +110,7 @@ export async function* streamRows<T>(
     pid = session[0]?.pid;
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
-    for await (const rows of readInPages(trx, query, { cursor: 'view_rows', size: CHUNK_ROWS })) {
+    for await (const rows of readInChunks(trx, query)) {
       yield rows;
       signal.throwIfAborted();
     }
@@ -160,25 +152,20 @@ function toDateConditions({ end }: ExportedView, column: string, { from, to }: D
 
 function toText({ name, kind }: Column): RawBuilder<unknown> {
   const value = sql`v.${sql.ref(name)}`;
-  const text = kind === 'instant' ? toInstantText(value) : sql`${value}::text`;
+  const instant = sql`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+  const text = kind === 'instant' ? instant : sql`${value}::text`;
   return sql`${text} as ${sql.ref(name)}`;
 }
 
-/** Yields the rows of a query in pages. The name of the cursor must be unique in the transaction. */
-export async function* readInPages<T>(
-  trx: Kysely<Schema>,
-  query: Expression<T>,
-  { cursor, size }: { cursor: string; size: number },
-): AsyncGenerator<readonly T[]> {
-  const name = sql.id(cursor);
+/** Yields the rows of a query in chunks. */
+async function* readInChunks<T>(trx: Kysely<Schema>, query: Expression<T>): AsyncGenerator<readonly T[]> {
   // All rows are read, so the planner must not optimize for the first few.
   await sql`select set_config('cursor_tuple_fraction', '1', true)`.execute(trx);
-  await sql`declare ${name} no scroll cursor for ${query}`.execute(trx);
+  await sql`declare view_rows no scroll cursor for ${query}`.execute(trx);
   let hasMore = true;
   while (hasMore) {
-    const { rows } = await sql<T>`fetch ${sql.lit(size)} from ${name}`.execute(trx);
+    const { rows } = await sql<T>`fetch ${sql.lit(CHUNK_ROWS)} from view_rows`.execute(trx);
     if (rows.length > 0) yield rows;
-    hasMore = rows.length === size;
+    hasMore = rows.length === CHUNK_ROWS;
   }
-  await sql`close ${name}`.execute(trx);
 }

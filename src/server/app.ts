@@ -3,14 +3,13 @@ import { compress } from 'hono/compress';
 import { type CachedRead, cacheRead, limitReads } from '../console/cached-reads.ts';
 import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
-import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
+import { type LoadStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, SCHEMA_PROBLEMS } from '../database/migrate.ts';
 import { readNowMs } from '../database/session.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
 import { readHealth } from '../queries/health.ts';
-import { streamRows, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import type { Config } from '../settings/config.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -20,7 +19,7 @@ export interface AppSources extends PageSources {
   readonly readiness: () => Promise<readonly string[]>;
 }
 
-/** Creates the routes. Requests have already passed the guard (see `findRefusal`). */
+/** Creates the routes. Requests have already passed the guard (see `findRejection`). */
 export function createApp({ metrics, readiness, ...sources }: AppSources): Hono {
   const { status, database, logger, now } = sources;
   const app = new Hono();
@@ -69,8 +68,6 @@ const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000, waitMs: 5_000 };
 /** Nobody waits for these; the server cancels a statement at the same time. */
 const READS_IN_TURN = { max: 2, timeoutMs: READER.statementTimeoutMs, waitMs: null };
-/** A file is read as fast as it is downloaded. */
-const FILE_READS = { max: 4, timeoutMs: VIEW_STATEMENT_MS, waitMs: 0 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
 interface ServingProcess {
@@ -85,7 +82,7 @@ interface ServingProcess {
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
   readonly prober: DatabaseHandle;
-  readonly loop: { readonly statuses: readonly InstanceStatus[] };
+  readonly loop: { readonly status: LoadStatus };
   readonly schedule: { readonly nextWakeAt: () => Date | null };
   readonly startedAtMs: number;
 }
@@ -94,27 +91,19 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { config, logger, hostNow: now, version, host } = serving;
   const { reader, prober, loop, schedule } = options;
   const { db } = reader;
-  const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const ping = cacheRead(() => readNowMs(prober), { ...PING, now });
-  // A wrong clock of this host would give the numbers of one day to another.
-  const health = cacheRead(async () => await readHealth(db, { nowMs: await readNowMs(reader), instanceIds }), {
+  const health = cacheRead(() => readHealth(db), {
     ...HEALTH,
     now,
     onFailure: (error) => logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
   const limitPages = limitReads(PAGE_READS);
   const queueRead = limitReads(READS_IN_TURN);
-  const limitFiles = limitReads(FILE_READS);
   return {
     logger,
     now,
-    instanceIds,
     read: (query) => limitPages(() => query(db)),
     readInTurn: (query) => queueRead(() => query(db)),
-    readRows: (query, take, signal) =>
-      limitFiles(async () => {
-        for await (const rows of streamRows(reader, query, signal)) await take(rows);
-      }),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const [response, { snapshot, error }] = await Promise.all([ping(), health(waitMs)]);
       return { isUp: getCurrent(response) !== null, snapshot, error };
@@ -125,7 +114,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
       startedAt: new Date(options.startedAtMs).toISOString(),
       schedule: config.schedule,
       nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
-      instances: loop.statuses,
+      ...loop.status,
     }),
     readiness: createReadiness(serving, prober),
   };
@@ -149,8 +138,8 @@ function createReadiness({ hostNow: now, signal }: ServingProcess, prober: Datab
       if (prober.readOnly !== null) problems.push('the database is read-only');
     } else {
       const context = { where: '', role: 'losant_usage_writer' } as const;
-      const isRefused = describeDatabaseError(result.error, context)?.kind === 'database_refused';
-      problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');
+      const isRejected = describeDatabaseError(result.error, context)?.kind === 'database_rejected';
+      problems.push(isRejected ? 'the database rejects this login' : 'the database is not responding');
     }
     return problems;
   };

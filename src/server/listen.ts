@@ -80,15 +80,15 @@ export async function listen(app: Hono, options: ListenOptions) {
   };
 }
 
-/** Returns whether the app may handle a request; any other has been refused. */
+/** Returns whether the app may handle a request; any other has been rejected. */
 function admit(policy: AccessPolicy, request: IncomingMessage, response: ServerResponse): boolean {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-  const toRefusal = findRefusal(policy, request);
-  if (toRefusal === null) return true;
+  const rejection = findRejection(policy, request);
+  if (rejection === null) return true;
   // Closing the connection also avoids reading a body that follows.
   const plain = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
-  response.writeHead(toRefusal.status, { ...toRefusal.headers, ...plain });
-  response.end(request.method === 'HEAD' ? undefined : toRefusal.text);
+  response.writeHead(rejection.status, { ...rejection.headers, ...plain });
+  response.end(request.method === 'HEAD' ? undefined : rejection.text);
   return false;
 }
 
@@ -116,24 +116,25 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
   }
 }
 
-export type HttpRefusal = ReturnType<typeof refusal>;
+export type HttpRejection = ReturnType<typeof toRejection>;
 
 /** The probes of orchestrators, which reveal only whether the process is up and ready. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** Decides from the head of a request why it is refused; null if it is not. */
-export function findRefusal(policy: AccessPolicy, head: RequestHead): HttpRefusal | null {
+/** Decides from the head of a request why it is rejected; null if it is not. */
+export function findRejection(policy: AccessPolicy, head: RequestHead): HttpRejection | null {
   const { url = '', method = '', headers } = head;
   // URL parsers read a backslash as a slash, and what follows two slashes as a host.
-  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request path is not valid');
-  if (!isAllowedHost(policy, headers.host ?? '')) return refusal(421, 'Host not served; use 127.0.0.1 or localhost');
+  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return toRejection(400, 'The request path is not valid');
+  if (!isAllowedHost(policy, headers.host ?? ''))
+    return toRejection(421, 'Host not served; use 127.0.0.1 or localhost');
   if (method !== 'GET' && method !== 'HEAD') {
-    return refusal(405, 'Only GET and HEAD are supported', { allow: 'GET, HEAD' });
+    return toRejection(405, 'Only GET and HEAD are supported', { allow: 'GET, HEAD' });
   }
   const isAdmitted = isAuthorized(policy, headers.authorization);
-  return isAdmitted || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : toTokenRefusal(policy);
+  return isAdmitted || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : toTokenRejection(policy);
 }
 
 /**
@@ -167,14 +168,14 @@ function parseCredential(authorization: string): string | null {
   return colon === -1 ? null : pair.slice(colon + 1);
 }
 
-function toTokenRefusal({ token }: AccessPolicy): HttpRefusal {
+function toTokenRejection({ token }: AccessPolicy): HttpRejection {
   const text = 'HTTP_TOKEN is not set, so only the health probes are served to other machines';
-  if (token === null) return refusal(403, text);
-  return refusal(401, 'Missing or invalid token', {
+  if (token === null) return toRejection(403, text);
+  return toRejection(401, 'Missing or invalid token', {
     'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',
   });
 }
 
-function refusal(status: number, text: string, headers: Readonly<Record<string, string>> = {}) {
+function toRejection(status: number, text: string, headers: Readonly<Record<string, string>> = {}) {
   return { status, text: `${text}\n`, headers };
 }

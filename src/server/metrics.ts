@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type DatabaseView, RUN_RESULTS, type RunResult, toVisibleHealth } from '../console/sources.ts';
-import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
+import { ATTENTION_KINDS } from '../queries/attention.ts';
+import type { Health, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { countIncomplete, standings } from '../usage/standing.ts';
 
@@ -15,7 +16,6 @@ export interface RequestFacts {
 
 export interface MetricsOptions {
   readonly version: string;
-  readonly instanceIds: readonly string[];
   readonly startedAtMs: number;
 }
 
@@ -25,17 +25,13 @@ export type Metrics = ReturnType<typeof createMetrics>;
 const USEFUL = /^(process_.*|nodejs_(eventloop_lag_seconds|heap_size_(total|used)_bytes|version_info))$/;
 
 /** Creates the metrics of the worker and of its process. Names and labels are a stable contract. */
-export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOptions) {
+export function createMetrics({ version, startedAtMs }: MetricsOptions) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const { name } of registry.getMetricsAsArray()) if (!USEFUL.test(name)) registry.removeSingleMetric(name);
   const work = createWorkMetrics(registry);
   work.buildInfo.set({ version }, 1);
-  for (const instance_id of instanceIds) {
-    work.tokenRejected.set({ instance_id }, 0);
-    work.lastRunFailed.set({ instance_id }, 0);
-    for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
-  }
+  for (const result of RUN_RESULTS) work.runs.inc({ result }, 0);
   return {
     contentType: registry.contentType,
     countRequest({ action: endpoint, status, durationMs, gateWaitMs, retryReason }: RequestFacts) {
@@ -44,14 +40,12 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
       work.waitSeconds.inc(Math.max(0, gateWaitMs) / 1_000);
       if (retryReason !== null) work.retries.inc({ reason: retryReason });
     },
-    countRun(instance_id: string, { result, durationMs }: { result: RunResult; durationMs: number }) {
-      work.runs.inc({ instance_id, result });
+    countRun({ result, durationMs }: { result: RunResult; durationMs: number }) {
+      work.runs.inc({ result });
       if (result !== 'standby') work.runSeconds.observe(durationMs / 1_000);
     },
-    showTokenRejected: (instance_id: string, isRejected: boolean) =>
-      work.tokenRejected.set({ instance_id }, isRejected ? 1 : 0),
-    showLastRunFailed: (instance_id: string, hasFailed: boolean) =>
-      work.lastRunFailed.set({ instance_id }, hasFailed ? 1 : 0),
+    showTokenRejected: (isRejected: boolean) => work.tokenRejected.set(isRejected ? 1 : 0),
+    showLastRunFailed: (hasFailed: boolean) => work.lastRunFailed.set(hasFailed ? 1 : 0),
     /** Returns the text of a scrape. It omits the ledger's metrics while the database does not respond. */
     render: async (view: DatabaseView, nowMs: number) =>
       await Registry.merge([registry, readLedger(view, nowMs, startedAtMs)]).metrics(),
@@ -68,9 +62,9 @@ function createWorkMetrics(registry: Registry) {
   const options = optionsIn(registry);
   return {
     buildInfo: new Gauge(options('build_info', 'Always 1, with the version.', 'version')),
-    runs: new Counter(options('runs_total', 'Runs by this process, by result.', 'instance_id', 'result')),
+    runs: new Counter(options('runs_total', 'Runs by this process, by result.', 'result')),
     runSeconds: new Histogram({
-      ...options('run_duration_seconds', 'Duration of runs of an instance.'),
+      ...options('run_duration_seconds', 'Duration of runs.'),
       buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400],
     }),
     requests: new Counter(options('requests_total', 'Requests to Losant, by response class.', 'endpoint', 'status')),
@@ -85,9 +79,9 @@ function createWorkMetrics(registry: Registry) {
         'Time spent waiting for a free slot, the rate limit, and pauses requested by Losant.',
       ),
     ),
-    tokenRejected: new Gauge(options('token_rejected', 'Whether Losant rejects the token.', 'instance_id')),
+    tokenRejected: new Gauge(options('token_rejected', 'Whether Losant rejects the token.')),
     lastRunFailed: new Gauge(
-      options('last_run_failed', 'Whether the last run of this process failed before it read anything.', 'instance_id'),
+      options('last_run_failed', 'Whether the last run of this process failed before it read anything.'),
     ),
   };
 }
@@ -105,7 +99,7 @@ const OF_DATABASE: Declared<{ readonly view: DatabaseView; readonly startedAtMs:
   ],
 };
 
-const OF_INSTANCE: Declared<InstanceHealth> = {
+const OF_LEDGER: Declared<Health> = {
   oldest_gap_age_seconds: [
     'Time since the end of the oldest usage day with a gap; 0 without a gap.',
     ({ streams }, nowMs) => {
@@ -117,23 +111,14 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
     'Gaps that pass the horizon within 7 days, after which Losant no longer has the data.',
     ({ streams }) => streams.reduce((sum, { expiring }) => sum + expiring, 0),
   ],
-  instance_never_read_seconds: [
-    'Time since the first attempt to read an instance that was never read; 0 once it was.',
-    ({ neverReadSince }, nowMs) =>
-      neverReadSince === null ? 0 : Math.max(0, nowMs - Date.parse(neverReadSince)) / 1_000,
-  ],
-  organization_list_incomplete: [
-    'Whether the last organization list was incomplete, so that organizations may be missing.',
-    ({ listProblem }) => (listProblem === null ? 0 : 1),
-  ],
-  reconciliation_differences: [
-    "Settled sums that differ from Losant's own totals or counterparts, and block a month that is not closed.",
-    (each) => each.differences,
-  ],
   final_restatements_total: [
     'Final cells that Losant restated, as recorded in the database.',
-    (each) => each.finalRestatements,
+    ({ instance }) => instance?.finalRestatements ?? 0,
   ],
+};
+
+const OF_KIND: Declared<number> = {
+  attention_items: ['Things that need attention, by kind, as in the view attention.', (total) => total],
 };
 
 const OF_STREAM: Declared<StreamHealth> = {
@@ -173,16 +158,23 @@ function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Reg
     }
   };
   show(OF_DATABASE, [[{ view, startedAtMs }, {}]]);
-  const instances = toVisibleHealth(view)?.instances ?? [];
-  const streams = instances.flatMap((each) =>
-    each.streams.map((health) => [health, { instance_id: each.instanceId, stream: health.stream }] as const),
+  const health = toVisibleHealth(view);
+  if (health === null) return registry;
+  const { streams, attention } = health;
+  show(OF_LEDGER, [[health, {}]]);
+  show(
+    OF_KIND,
+    Object.keys(ATTENTION_KINDS).map((kind) => [attention.find((group) => group.kind === kind)?.total ?? 0, { kind }]),
   );
-  const cells = streams.flatMap(([health, labels]) =>
-    standings.map((standing) => [health.cells[standing], { ...labels, standing }] as const),
+  show(
+    OF_STREAM,
+    streams.map((each) => [each, { stream: each.stream }]),
   );
-  const rows = instances.map((each) => [each, { instance_id: each.instanceId }] as const);
-  show(OF_INSTANCE, rows);
-  show(OF_STREAM, streams);
-  show(OF_STANDING, cells);
+  show(
+    OF_STANDING,
+    streams.flatMap(({ stream, cells }) =>
+      standings.map((standing) => [cells[standing], { stream, standing }] as const),
+    ),
+  );
   return registry;
 }

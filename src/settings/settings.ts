@@ -15,7 +15,7 @@ interface SettingInfo {
   readonly example?: string;
   /** Whether a variable with the suffix `_FILE` may name a file that contains it. */
   readonly isSecret?: true;
-  /** The commands that require it. For all others a token is null, and a database may be. */
+  /** The commands that require it. For all others a token is null, and the instance and the database may be. */
   readonly neededBy?: Need;
 }
 
@@ -35,9 +35,10 @@ const streams = kinds
 export const NOTIFY_FORMATS = ['slack', 'teams', 'discord', 'json'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-export const instanceSettings = z.object({
-  LOSANT_INSTANCE_ID: kinds.idText('instance').register(descriptions, {
+export const settings = z.object({
+  LOSANT_INSTANCE_ID: kinds.idText('instance').nullable().register(descriptions, {
     description: 'instance whose organizations are loaded',
+    neededBy: 'losant',
     remedy: 'copy it from the URL of the instance in Losant',
     example: '575ec8687ae143cd83dc4a97',
   }),
@@ -69,10 +70,6 @@ export const instanceSettings = z.object({
   REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(descriptions, {
     description: 'maximum requests in flight',
   }),
-});
-
-/** The settings that all instances share, each checked on its own. */
-export const sharedSettings = z.object({
   DATABASE_URL: kinds.databaseUrl.nullable().register(descriptions, {
     description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,
@@ -98,15 +95,9 @@ export const sharedSettings = z.object({
     description: 'days of detail that Losant retains; older days are never requested',
   }),
   CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(descriptions, {
-    description:
-      'what a settled sum that differs from a control total or counterpart does: `block` the month, or only `show`',
+    description: 'what a difference between settled numbers does: `block` the month, or only `show`',
   }),
-  /** Only `close` reads the file. */
-  STATEMENT_KEY_FILE: optional(kinds.line).register(descriptions, {
-    description: 'path of the Ed25519 private key (PEM) with which `close` signs [statements](billing.md)',
-    example: '/etc/losant-usage/statement.key',
-  }),
-  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(descriptions, {
+  REQUEST_TIMEOUT_MS: kinds.number(100, 300_000, 'milliseconds').prefault('30000').register(descriptions, {
     description: 'timeout of one attempt in milliseconds, including the response body',
   }),
   REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(descriptions, {
@@ -126,7 +117,7 @@ export const sharedSettings = z.object({
     remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
   }),
   HEARTBEAT_URL: optional(kinds.secretUrl).register(descriptions, {
-    description: "ping URL of a dead man's switch, such as Healthchecks; treated as a secret",
+    description: 'URL of a heartbeat monitor, such as Healthchecks; treated as a secret',
     isSecret: true,
     example: 'https://hc.example.com/ping/UUID',
   }),
@@ -159,9 +150,9 @@ export const sharedSettings = z.object({
 });
 
 /** The settings that can contradict each other. */
-export const policySettings = sharedSettings.pick({ READ_AT_HOURS: true, FINAL_AFTER_HOURS: true, HORIZON_DAYS: true });
+export const policySettings = settings.pick({ READ_AT_HOURS: true, FINAL_AFTER_HOURS: true, HORIZON_DAYS: true });
 
-export const settings = sharedSettings.extend(instanceSettings.shape);
+export type Settings = z.output<typeof settings>;
 
 export type SettingName = keyof typeof settings.shape;
 

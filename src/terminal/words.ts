@@ -16,12 +16,6 @@ export function showDifference(difference: number): string {
   return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
 }
 
-/** Returns a ratio as a change in percent: `+50%` for 0.5. */
-export function showChange(change: number): string {
-  // The sum turns -0 into 0.
-  return `${showDifference(Math.round(change * 100) + 0)}%`;
-}
-
 /** Returns a count with its noun: `1 cell`, `1,234 cells`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;

@@ -25,8 +25,6 @@ export interface StoredCell extends CellKey {
   readonly standing: Standing;
   readonly isStored: boolean;
   readonly isReported: boolean;
-  readonly omissions: number;
-  readonly lastOmittedAtMs: number | null;
   readonly revision: number;
   readonly lastReadAtMs: number | null;
   readonly lastAttemptAtMs: number | null;
@@ -50,13 +48,8 @@ export interface Reason {
 
 /** The part of a response that concerns one cell. */
 export type Verdict =
-  /** Omitted parts are 0 in `numbers`. `doubt` is what contradicts the response. */
-  | {
-      readonly kind: 'reported';
-      readonly numbers: Numbers;
-      readonly omitted: readonly NumberRef[];
-      readonly doubt?: Reason;
-    }
+  /** Omitted parts are 0 in `numbers`. */
+  | { readonly kind: 'reported'; readonly numbers: Numbers; readonly omitted: readonly NumberRef[] }
   | { readonly kind: 'omitted' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);
 
@@ -86,8 +79,8 @@ export interface CellUpdate {
 }
 
 export const WAIVED = 'waived';
-/** The reason of a cell that the program waived, and of its waiver: the organization was created later. */
-export const BEFORE_CREATION = 'before_creation';
+/** The reason of a cell whose day, or a part of it, Losant left out. */
+export const OMITTED = 'omitted';
 /** The reasons of unavailable cells: the organization is deleted, or Losant no longer retains the day. */
 export const ORG_DELETED = 'org_deleted';
 export const PAST_HORIZON = 'past_horizon';

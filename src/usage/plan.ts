@@ -24,15 +24,10 @@ export function planSlices(cells: readonly CellKey[]): Slice[] {
   });
   return slices.sort(
     (a, b) =>
-      compareText(toOrderDay(b), toOrderDay(a)) ||
+      compareText(b.range.to, a.range.to) ||
       compareText(a.orgId, b.orgId) ||
       streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream),
   );
-}
-
-/** A slice of a stream that waits for another one goes by its oldest day: after all slices that it waits for. */
-function toOrderDay({ stream, range }: Slice): UsageDay {
-  return getStream(stream).waitsFor === undefined ? range.to : range.from;
 }
 
 /** Returns the fewest ranges of at most `maxDays` that cover the days, which are newest first. */

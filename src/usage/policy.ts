@@ -1,5 +1,5 @@
 import { FAILURES, isFailure } from '../errors.ts';
-import { addDays, DAY_MS, dayAt, dayEndMs, FIRST_DAY, HOUR_MS, type UsageDay } from './day.ts';
+import { addDays, dayAt, dayEndMs, FIRST_DAY, HOUR_MS, type UsageDay } from './day.ts';
 
 export interface Policy {
   /** The checkpoints: hours after the end of a day at which it is read, ascending. */
@@ -12,9 +12,6 @@ export interface Policy {
 
 /** Hours after the end of a day until an unstored number is late, as in the database function `late_before`. */
 export const LATE_AFTER_HOURS = 6;
-
-/** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
-export const OMISSIONS_NEEDED = 3;
 
 export function isLate(day: UsageDay, atMs: number): boolean {
   return atMs >= dayEndMs(day) + LATE_AFTER_HOURS * HOUR_MS;
@@ -45,11 +42,6 @@ export function retryAtMs(failedAtMs: number, failedReads: number, code: string)
   const isTransient = isFailure(code) && FAILURES[code].retryWhen === 'at_next_wake_up';
   if (failedReads === 1 && isTransient) return floorToWakeUp(failedAtMs);
   return floorToWakeUp(failedAtMs + Math.min(2 ** failedReads, 24) * HOUR_MS);
-}
-
-/** Returns how long a cell that waits for its counterpart is not read: an hour on the first day, then a day. */
-export function recheckDelayMs(day: UsageDay, sentAtMs: number): number {
-  return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;
 }
 
 /** Wake-ups come at fixed minutes, and responses seconds later: an exact time would just miss the next one. */

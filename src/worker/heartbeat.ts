@@ -2,8 +2,9 @@ import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { RunResult } from '../console/sources.ts';
 import type { Logger } from '../logger.ts';
 
-/** What an instance has done since the last wake-up. */
-export interface InstanceActivity {
+/** What happened since the last wake-up. */
+export interface WakeUpActivity {
+  /** The results of the runs of this process that have ended. */
   readonly results: readonly RunResult[];
   /** The run in progress, of this process or a backfill of another one; null if there is none. */
   readonly currentRun: {
@@ -14,32 +15,22 @@ export interface InstanceActivity {
 }
 
 /**
- * Returns whether the runs since the last wake-up left nothing due in any instance that this process runs. A run in
- * progress counts as complete if it has read cells, and no read failed. Null if there is nothing to report, or not yet:
- * before a run of the process has finished, or while one is in progress and the next wake-up has not come.
+ * Returns whether the runs since the last wake-up left nothing due. A run in progress counts as complete if it has read
+ * cells, and no read failed. Null if there is nothing to report, or not before the next wake-up: while a run is in
+ * progress.
  */
-export function assessWakeUp(
-  activities: readonly InstanceActivity[],
-  { isWakeUp, hasFinishedRun }: { isWakeUp: boolean; hasFinishedRun: boolean },
-): boolean | null {
-  const activeInstances = activities.filter(
-    ({ results, currentRun }) => currentRun !== null || results.some(isFinishedHere),
-  );
-  const isRunning = activeInstances.some(({ currentRun }) => currentRun !== null);
-  if (!hasFinishedRun || activeInstances.length === 0 || (isRunning && !isWakeUp)) return null;
-  return activeInstances.every(isComplete);
-}
-
-/** Returns whether this process finished the run. A process that runs the instance instead reports it. */
-export function isFinishedHere(result: RunResult): boolean {
-  return result !== 'standby' && result !== 'interrupted';
-}
-
-function isComplete({ results, currentRun }: InstanceActivity): boolean {
-  if (currentRun?.hasFailedReads === true) return false;
+export function assessWakeUp({ results, currentRun }: WakeUpActivity, isWakeUp: boolean): boolean | null {
   const finishedResults = results.filter(isFinishedHere);
+  if (currentRun === null && finishedResults.length === 0) return null;
+  if (currentRun !== null && !isWakeUp) return null;
+  if (currentRun?.hasFailedReads === true) return false;
   if (finishedResults.length === 0) return currentRun?.hasProgress === true;
   return finishedResults.every((result) => result === 'complete');
+}
+
+/** Returns whether this process finished the run. The process that has the lease instead reports its own. */
+export function isFinishedHere(result: RunResult): boolean {
+  return result !== 'standby' && result !== 'interrupted';
 }
 
 /** A monitor that hangs delays what comes after by a few of these timeouts and no more. */
@@ -49,7 +40,7 @@ const monitor = ky.create({
   retry: { limit: 1, shouldRetry: () => true, delay: () => 1_000 },
 });
 
-/** The reports to a dead man's switch, whose success or failure never changes a run. */
+/** The reports to the heartbeat monitor, whose success or failure never changes a run. */
 export type Heartbeat = ReturnType<typeof createHeartbeat>;
 
 /**

@@ -1,53 +1,46 @@
-/** A month in the embedded database: the same numbers, statement and proof pack. */
-import { join } from 'node:path';
+/** A month in the embedded database. */
 import { sql } from 'kysely';
 import { expect, onTestFinished, test } from 'vitest';
-import { checkPacks, compareWithDatabase } from '../../src/billing/check-pack.ts';
-import { closeMonth } from '../../src/billing/close.ts';
-import { writePacks } from '../../src/billing/pack.ts';
-import { readPacks } from '../../src/billing/read-packs.ts';
-import { readStatements } from '../../src/billing/statements.ts';
-import { createInstallation } from '../e2e/installation.ts';
-import { type Row, readStored, readTruth } from '../e2e/usage.ts';
-import { openAs } from '../support/databases.ts';
-import { daysAgo } from '../support/days.ts';
-import { createTestFolder } from '../support/folders.ts';
-import { SIGNAL } from './books.ts';
+import { readStatements, readStatementTotals } from '../../src/billing/statements.ts';
+import { copyEmbeddedDatabase, openAs } from '../support/databases.ts';
+import { jsonOf, runProgram } from '../support/program.ts';
 
-// Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
-test('a month is stored far from UTC, closed and verified with the embedded database', async () => {
-  const installation = await createInstallation({ orgs: 1 }, 'embedded');
-  const { store, platform, run } = installation;
-  const folder = createTestFolder();
-  const usual = process.env['TZ'];
-  onTestFinished(async () => {
-    process.env['TZ'] = usual;
-    await installation.close();
-  });
-  const now = new Date();
-  const lastDay = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 0)).toISOString().slice(0, 10);
-  process.env['TZ'] = 'America/St_Johns';
-  expect((await run(['backfill', '--from', lastDay, '--to', lastDay])).code).toBe(0);
+const ORG = '5d0000000000000000000001';
 
-  // Opened once for what follows, because it takes a second each time.
-  await using handle = await openAs('closer', store.url);
-  const { db } = handle;
-  const query = async (statement: string) => (await sql.raw<Row>(statement).execute(db)).rows;
-  expect(await readStored({ query })).toEqual(await readTruth(platform, lastDay, daysAgo(1)));
-
-  const { instanceId } = platform;
-  const month = lastDay.slice(0, 7);
-  const request = { month, isAdjustment: false, isDryRun: false, signingKey: null, signal: SIGNAL };
-  const closeWith = (acceptance: { reason: string; blockersHash: string } | null) =>
-    closeMonth(handle, { instanceId, name: null }, { ...request, acceptance });
-  // Only the last day of the month is loaded, so it is blocked on every day of the year.
-  const { kind, blockersHash } = await closeWith(null);
-  expect(kind).toBe('refused');
-  expect(await closeWith({ reason: 'tried', blockersHash: blockersHash ?? '' })).toMatchObject({ kind: 'closed' });
-  const out = join(folder, 'pack');
-  await writePacks(handle, await readStatements(db, { month, instanceIds: [instanceId] }), { out, signal: SIGNAL });
-  const verification = await readPacks(out, []);
-  await checkPacks(verification, SIGNAL);
-  await compareWithDatabase(db, verification, SIGNAL);
-  expect([verification.packs.length, verification.problems]).toEqual([1, []]);
+test('a month is closed and adjusted in the embedded database', async () => {
+  const embedded = await copyEmbeddedDatabase();
+  onTestFinished(() => embedded.remove());
+  const write = async (...statements: readonly string[]) => {
+    await using handle = await openAs('writer', embedded.url);
+    for (const each of statements) await sql.raw(each).execute(handle.db);
+  };
+  await write(
+    "insert into losant_usage.instance (instance_id) values ('5c0000000000000000000001')",
+    `insert into losant_usage.organizations (org_id, name, created_on, first_seen_at, last_seen_at)
+      values ('${ORG}', 'Acme', '2025-03-31', now(), now())`,
+    `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+      values ('${ORG}', 'device_counts', '2025-03-31', '2025-04-01', '2025-03-31')`,
+    `insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
+        last_read_at, first_loaded_at, finalized_at)
+      values ('2025-03-31', '${ORG}', 'device_counts', 'final', true, true, 1, now(), '2025-04-01', now())`,
+    `insert into losant_usage.usage_days (usage_date, org_id, standing, is_stored, devices_created, devices_deleted,
+        devices_total)
+      values ('2025-03-31', '${ORG}', 'final', true, 4, 1, 17)`,
+  );
+  const close = (...options: readonly string[]) =>
+    runProgram(['close', '--month', '2025-03', ...options], { DATABASE_URL: embedded.url });
+  expect(jsonOf(await close('--json'))).toMatchObject({ statement: { number: 1, orgs: 1 } });
+  await write(
+    'update losant_usage.usage_days set devices_total = 20',
+    `insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id)
+      values ('${ORG}', 'device_counts', '2025-03-31', 2, '{"devices_total": 17}', '{"devices_total": 20}', true,
+        gen_random_uuid())`,
+  );
+  expect((await close('--adjust')).code).toBe(0);
+  await using handle = await openAs('reader', embedded.url);
+  const [closing, adjustment] = await readStatements(handle.db, '2025-03');
+  expect(await readStatementTotals(handle.db, closing?.statementId ?? '')).toHaveLength(3);
+  expect(await readStatementTotals(handle.db, adjustment?.statementId ?? '')).toMatchObject([
+    { metric: 'devices_total', quantity: '3' },
+  ]);
 });

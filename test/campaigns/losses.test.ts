@@ -34,13 +34,10 @@ async function expectCompletion({ platform, store, run }: Installation): Promise
 }
 
 describe('a database failure', () => {
-  // Guarantee (Numbers): If a run is interrupted anywhere, the next run continues without a lost, doubled or partial
-  // number.
   test('a full disk during a load leaves nothing partial, and the next run continues', async () => {
     await using installation = await createSlowInstallation();
     const { store } = installation;
     const program = await startBackfill(installation);
-    // Only now, because a run does not start while a foreign trigger exists.
     await asOwner(
       store.url,
       `create function public.full_disk() returns trigger language plpgsql as $$ begin
@@ -65,8 +62,6 @@ describe('a database failure', () => {
     await expectCompletion(installation);
   });
 
-  // Guarantee (Database): A database crash loses nothing that a run has loaded, even if the server commits
-  // asynchronously by default.
   test('crashes during and after a run lose nothing, although the server commits asynchronously', async () => {
     await using installation = await createSlowInstallation();
     await using stack = new AsyncDisposableStack();
@@ -87,7 +82,7 @@ describe('a database failure', () => {
     expect([0, 1]).toContain((await program.ended).code);
     await platform.control('config', { latencyMs: 0 });
     // The next run would wait for a lease that could not be released.
-    await asWriter(url, 'delete from losant_usage.leases');
+    await asWriter(url, 'delete from losant_usage.lease');
     expect(await run(BACKFILL, { DATABASE_URL: url })).toMatchObject({ code: 0 });
     await server.crash();
     const stored = await readStored({ query: (statement) => queryOnce(url, statement) });

@@ -4,14 +4,12 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { useTestDatabase } from '../opened.ts';
-import { asProgram } from '../support/by-hand.ts';
 import { asOwner, asWriter, queryOnce } from '../support/databases.ts';
 import { createTestFolder } from '../support/folders.ts';
 import { jsonOf, LAUNCHER, type Refusal, runProgram, startProcess, startProgram } from '../support/program.ts';
 import { loginAs } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 
-const INSTANCE = '5c0000000000000000000001';
 const ACME = '5d0000000000000000000001';
 const EVIL = '5d0000000000000000000002';
 
@@ -21,19 +19,17 @@ let out: string;
 
 /** Two days of two organizations, one of a hostile name. */
 beforeAll(async () => {
+  const day = (org: string, date: string, count: number) =>
+    `('${org}', '${date}', 'final', ${count}, '{"timer": {"flow": ${count}}}', '2026-10-03T00:00Z')`;
+  const days = [day(EVIL, '2026-10-02', 12), day(EVIL, '2026-10-01', 17), day(ACME, '2026-10-02', 6)];
   await asWriter(
     database.url,
-    asProgram(`
-      insert into losant_usage.instances (instance_id, api_url) values ('${INSTANCE}', 'https://api.losant.com');
-      insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, first_seen_at, last_seen_at)
-        values ('${ACME}', '${INSTANCE}', 'Acme', null, '[{"key":"region","value":"eu"},{"key":"region","value":"us"}]', now(), now()),
-          ('${EVIL}', '${INSTANCE}', e'=cmd|"x"\\u001b[2J', '', '[]', now(), now());
-      insert into losant_usage.coverage (usage_date, org_id, stream, reason) select day, org_id, 'device_counts', 'never_read'
-        from losant_usage.organizations, unnest(array['2026-10-01', '2026-10-02']::date[]) as day;
-      insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
-        values ('2026-10-02', '${EVIL}', 0, 0, 12), ('2026-10-01', '${EVIL}', 4, 1, 17),
-          ('2026-10-02', '${ACME}', 1, 0, 6), ('2026-10-01', '${ACME}', 0, 0, 5);
-      update losant_usage.coverage set failed_reads = 0`),
+    `insert into losant_usage.organizations (org_id, name, referral_id, tags, first_seen_at, last_seen_at)
+       values ('${ACME}', 'Acme', null, '[{"key":"region","value":"eu"}]', now(), now()),
+         ('${EVIL}', e'=cmd|"x"\\u001b[2J', '', '[]', now(), now());
+     insert into losant_usage.usage_days
+       (org_id, usage_date, standing, payload_source_count, payload_sources, changed_at)
+       values ${days.join(', ')}, ${day(ACME, '2026-10-01', 5)}`,
   );
 });
 beforeEach(() => {
@@ -41,38 +37,36 @@ beforeEach(() => {
   out = join(folder, 'usage.csv');
 });
 
-const VIEW = ['--view', 'device_counts'];
+const VIEW = ['--view', 'payload_sources'];
 const DAYS = ['--from', '2026-10-01', '--to', '2026-10-31'];
 const CSV = ['export', ...VIEW, ...DAYS, '--format', 'csv'];
 const run = (...args: string[]) => runProgram(args, { DATABASE_URL: database.url });
 
+const NAME = `"'=cmd|""x""\u001b[2J"`;
+const AT = '2026-10-03T00:00:00.000000Z';
 const FILE = [
-  'usage_date,org_id,created,deleted,total',
-  `2026-10-01,${ACME},0,0,5`,
-  `2026-10-01,${EVIL},4,1,17`,
-  `2026-10-02,${ACME},1,0,6`,
-  `2026-10-02,${EVIL},0,0,12`,
+  'org_id,org_name,referral_id,plan_id,customer_id,usage_date,payload_type,source,count,changed_at',
+  `${ACME},Acme,,,,2026-10-01,timer,flow,5,${AT}`,
+  `${EVIL},${NAME},"",,,2026-10-01,timer,flow,17,${AT}`,
+  `${ACME},Acme,,,,2026-10-02,timer,flow,6,${AT}`,
+  `${EVIL},${NAME},"",,,2026-10-02,timer,flow,12,${AT}`,
   '',
 ].join('\r\n');
 
 describe('a view', () => {
   test('goes to stdout byte by byte, with a summary on stderr', async () => {
-    const stderr = '4 rows of device_counts, 2026-10-01..2026-10-31.\n';
+    const stderr = '4 rows of payload_sources, 2026-10-01..2026-10-31.\n';
     expect(await run(...CSV)).toEqual({ code: 0, signal: null, stdout: FILE, stderr });
     expect(await run(...CSV, '--out', '/dev/stdout')).toMatchObject({ code: 0, stdout: FILE });
   });
 
-  test('has no formula, tells empty text from null, and puts no control character on a terminal', async () => {
-    const daily = ['export', '--view', 'daily_usage', ...DAYS, '--format', 'csv'];
-    const { stdout } = await run(...daily);
-    expect(stdout).toContain(`${INSTANCE},${EVIL},"'=cmd|""x""\u001b[2J","",`);
-    expect(stdout).toContain(`${INSTANCE},${ACME},Acme,,`);
-    const csv = await runProgram(daily, { DATABASE_URL: database.url }, { isTerminal: true });
+  test('puts no control character and no Parquet on a terminal', async () => {
+    const csv = await runProgram(CSV, { DATABASE_URL: database.url }, { isTerminal: true });
     expect(csv.stdout).toContain(String.raw`"'=cmd|""x""\x1b[2J","",`);
     const parquet = ['export', ...VIEW, ...DAYS, '--format', 'parquet'];
-    const refused = await runProgram(parquet, { DATABASE_URL: database.url }, { isTerminal: true });
-    expect(refused.code).toBe(2);
-    expect(refused.stdout).toContain('use --out FILE');
+    const rejected = await runProgram(parquet, { DATABASE_URL: database.url }, { isTerminal: true });
+    expect(rejected.code).toBe(2);
+    expect(rejected.stdout).toContain('use --out FILE');
   });
 
   test('goes to a file through a link, keeps its mode, and reports size and hash', async () => {
@@ -80,7 +74,7 @@ describe('a view', () => {
     symlinkSync(out, join(folder, 'link'));
     const ended = await run(...CSV, '--out', join(folder, 'link'), '--json');
     expect(jsonOf(ended)).toEqual({
-      view: 'device_counts',
+      view: 'payload_sources',
       from: '2026-10-01',
       to: '2026-10-31',
       format: 'csv',
@@ -98,14 +92,14 @@ describe('a view', () => {
 const DEFAULTS = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
 
 test.each([
-  [{ view: 'usage' }, /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /],
+  [{ view: 'usage' }, /^--view="usage" is not a known value; use daily_usage, daily_usage_long, payload_sources, /],
   [{ format: 'xlsx' }, /^--format="xlsx" is not a known value; use csv, ndjson or parquet$/],
   [{ view: 'organizations' }, /^organizations has no days, so --from and --to do not apply$/],
   [{ from: null, to: null }, /^daily_usage requires --from and --to$/],
   [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
   [{ out: '' }, /^--out is empty$/],
   [{ out: '-' }, /^--json cannot be combined with writing the file to stdout$/],
-])('invalid options are refused with exit code 2: %j', async (changes, message) => {
+])('invalid options are rejected with exit code 2: %j', async (changes, message) => {
   const options = Object.entries({ ...DEFAULTS, ...changes }).filter(([, value]) => value !== null);
   const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
   const { code, stdout } = await runProgram(['export', ...args, '--json'], { DATABASE_URL: 'postgres://nowhere' });
@@ -127,7 +121,7 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
     const rows = await queryOnce(
       database.url,
       `select wait_event as waits from pg_stat_activity
-       where datname = current_database() and state = 'active' and query like 'fetch % from "view_rows"'`,
+       where datname = current_database() and state = 'active' and query like 'fetch % from view_rows'`,
     );
     return rows.map(({ waits }) => waits);
   };
@@ -152,14 +146,14 @@ describe('an unfinished file leaves nothing behind, and an existing one unchange
     expect(await running.ended).toMatchObject({ code: 130, signal: null });
     expect(await readWaits()).toEqual([]);
     isUntouched();
+    await asOwner(database.url, 'alter table losant_usage.organizations disable row level security');
   });
 
   test('when the disk is full', async () => {
-    // 1 KiB a file, which is less than 40 rows.
-    const days = `insert into losant_usage.usage_days
-        (usage_date, org_id, devices_created, devices_deleted, devices_total, standing)
-      select '2025-01-01'::date + n, '${ACME}', 0, 0, 5, 'final' from generate_series(0, 99) as n`;
-    await asWriter(database.url, asProgram(days));
+    // 1 KiB a file, which is less than 20 rows.
+    const days = `insert into losant_usage.usage_days (usage_date, org_id, payload_source_count, payload_sources, standing)
+      select '2025-01-01'::date + n, '${ACME}', 1, '{"timer": {"flow": 1}}', 'final' from generate_series(0, 99) as n`;
+    await asWriter(database.url, days);
     const args = `${CSV.join(' ').replace('2026-10-01', '2025-01-01')} --out '${out}'`;
     const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${args}`;
     const reader = { DATABASE_URL: loginAs('reader', database.url) };

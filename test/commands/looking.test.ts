@@ -1,8 +1,8 @@
-/** One loaded instance, inspected, waived in part and retired. Each test builds on the last. */
+/** A loaded instance, inspected and waived in part. Each test builds on the last. */
 import { beforeAll, expect, it } from 'vitest';
 import type { DayRange } from '../../src/usage/day.ts';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
-import { asProgram, loseNumbers } from '../support/by-hand.ts';
+import { loseNumbers } from '../support/by-hand.ts';
 import { asOwner, asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, resultOf, runProgram } from '../support/program.ts';
@@ -11,12 +11,10 @@ import { containing, matching } from '../support/texts.ts';
 const day = daysAgo(1);
 const earlier = daysAgo(2);
 const installation = useInstallation({ orgs: 2, hostile: false });
-let instanceId: string;
 let orgId: string;
 let runId: string;
 
 beforeAll(async () => {
-  instanceId = installation.platform.instanceId.toLowerCase();
   [orgId = ''] = await orgIdsOf(installation.platform);
   runId = jsonOf(await installation.run(['run', '--json'])).runId ?? '';
 });
@@ -24,7 +22,7 @@ beforeAll(async () => {
 /** Runs a command with no setting but the database's. */
 const look = (...args: string[]) => runProgram(args, { DATABASE_URL: installation.store.url });
 
-const write = (statement: string) => asWriter(installation.store.url, asProgram(statement));
+const write = (statement: string) => asWriter(installation.store.url, statement);
 
 const explain = (...args: string[]) =>
   look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
@@ -51,14 +49,13 @@ it('status shows how complete each stream is, and the last runs', async () => {
   const counts = { cells: { planned: 8, failed: 0 } };
   expect(jsonOf(ended)).toMatchObject({
     gaps: 0,
-    instances: [{ instanceId, leaseAcquiredAt: null, streams: streams.map((stream) => ({ ...reach, stream })) }],
-    unconfiguredInstances: [],
-    runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, counts }],
+    instance: { leaseAcquiredAt: null, neverReadSince: null, organizations: 2 },
+    streams: streams.map((stream) => ({ ...reach, stream })),
+    runs: [{ kind: 'manual', status: 'complete', from: day, to: day, counts }],
   });
   const { stdout } = await look('status');
-  expect(stdout.split('\n').slice(0, 4)).toEqual([
-    `Instance ${instanceId}`,
-    `  Yesterday, ${day}, is complete.`,
+  expect(stdout.split('\n').slice(0, 3)).toEqual([
+    `Yesterday, ${day}, is complete.`,
     '  stream            organizations  last day    complete to  gaps',
     `  device_counts                 2  ${day}  ${day}   none`,
   ]);
@@ -66,7 +63,7 @@ it('status shows how complete each stream is, and the last runs', async () => {
 });
 
 it('status exits 3 while organizations may be missing, and reports that', async () => {
-  const setProblem = (problem: string) => write(`update losant_usage.instances set list_problem = ${problem}`);
+  const setProblem = (problem: string) => write(`update losant_usage.instance set list_problem = ${problem}`);
   await setProblem(`'page 2 did not come'`);
   const ended = await look('status');
   await setProblem('null');
@@ -74,33 +71,43 @@ it('status exits 3 while organizations may be missing, and reports that', async 
   expect(ended).toMatchObject({ code: 3, stdout: containing(problem) });
 });
 
-it('reconcile starts 30 days before --to, or earlier if an older month is not closed', async () => {
+it('reconcile compares the 30 days before --to, and the days since --from', async () => {
   const rangeOf = async (...args: string[]) => {
     const { from, to } = jsonOf<DayRange>(await look('reconcile', '--json', ...args));
     return { from, to };
   };
   expect(await rangeOf()).toEqual({ from: daysAgo(31), to: day });
-  expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(35), to: daysAgo(5) });
-  expect(await rangeOf('--from', earlier)).toEqual({ from: earlier, to: day });
-  expect((await look('reconcile', '--to', daysAgo(0))).code).toBe(2);
-  await write(`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-    values ('${instanceId}', '${daysAgo(70)}', 'devices_total')`);
-  expect(await rangeOf('--to', daysAgo(5))).toEqual({ from: daysAgo(70), to: daysAgo(5) });
-  const deletion = `delete from losant_usage.instance_totals where usage_date = '${daysAgo(70)}'`;
-  await asOwner(installation.store.url, asProgram(deletion));
+  expect(await rangeOf('--to', daysAgo(10))).toEqual({ from: daysAgo(40), to: daysAgo(10) });
+  expect(await rangeOf('--from', daysAgo(3))).toEqual({ from: daysAgo(3), to: day });
 });
 
-// Guarantee (Changes): The command explain shows where a number comes from and how it changed.
+it('reconcile shows a difference as soon as both sides are stored, and exits 3', async () => {
+  expect(await look('reconcile')).toMatchObject({ code: 0, stdout: containing(' 0 differences, ') });
+  const change = (difference: number) =>
+    write(`update losant_usage.instance_totals set losant_total = losant_total + ${difference}
+      where metric = 'devices_total'`);
+  await change(1);
+  const ended = await look('reconcile', '--json');
+  const { differences, rows } = jsonOf<{ differences: number; rows: readonly object[] }>(ended);
+  const { stdout } = await look('reconcile');
+  await change(-1);
+  expect([ended.code, differences]).toEqual([3, 1]);
+  const difference = { day, metric: 'devices_total', outcome: 'difference', difference: '-1', isSettled: false };
+  expect(rows).toContainEqual(expect.objectContaining(difference));
+  expect(stdout).toMatch(/devices_total {2}losant .* -1 {2}difference, not settled yet\n/);
+});
+
 it('explain shows the response and the run that a number comes from', async () => {
-  const counts = `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`;
+  const counts = `select devices_created, devices_deleted, devices_total
+    from losant_usage.daily_usage where org_id = '${orgId}'`;
   const [stored] = await installation.store.query(counts);
   const quantities = Object.entries(stored ?? {});
   const cell = {
     stream: 'device_counts',
     standing: 'stored',
     ledger: { isReported: true, revision: 1, reason: null, runId, runKind: 'manual' },
-    tracks: [{ stream: 'device_counts', from: day, to: null }],
-    numbers: quantities.map(([name, value]) => ({ metric: `devices_${name}`, quantity: Number(value) })),
+    track: { stream: 'device_counts', from: day, to: null },
+    numbers: quantities.map(([name, value]) => ({ metric: name, quantity: Number(value) })),
     changes: [],
     quarantine: [],
     advice: { text: matching(/^next read .*\d\d:\d\d UTC \(in .+\)$/), commands: [] },
@@ -113,7 +120,6 @@ it('explain shows the response and the run that a number comes from', async () =
   expect(stdout).toMatch(new RegExp(`\n {2}response: sha256 [0-9a-f]{64}, run ${runId}\n`));
 });
 
-// Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain shows the old and the new number of a change as it shows numbers', async () => {
   await installation.platform.control('restate', { orgId, day, counter: 'payloadCounts' });
   await installation.run(['run', '--day', day]);
@@ -130,14 +136,12 @@ it.each([
   ['a stored cell', `${day}..${day}`, `every cell of organization $ORG on ${day} is fine or will be read again`],
   ['a day that is not expected', earlier, `no cells of organization $ORG are expected on ${earlier}`],
   ['a day that has not ended', daysAgo(0), `--day ${daysAgo(0)} has not ended yet (UTC)`],
-])('waive refuses %s, and changes nothing', async (_what, days, message) => {
+])('waive rejects %s, and changes nothing', async (_what, days, message) => {
   const error = { message: containing(message.replace('$ORG', orgId)) };
   expect(await resultOf(waive(days))).toMatchObject([2, { error }]);
   expect(await standings()).toEqual([{ day, standing: 'stored', detail: null }]);
 });
 
-// Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
-// if all that was due is stored.
 it('status, gaps and explain show a reader what is missing, and the next commands', async () => {
   await installation.run(['backfill', '--from', earlier, '--to', earlier]);
   await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
@@ -145,7 +149,7 @@ it('status, gaps and explain show a reader what is missing, and the next command
   expect(status).toMatchObject({ code: 3, stdout: containing(`2 cells of 1 organization since ${earlier}`) });
   expect(status.stdout).toContain('  To list the gaps with their reasons: losant-usage gaps\n');
 
-  const gap = { instanceId, orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
+  const gap = { orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
   const rest = { detail: 'HTTP 502', nextReadAt: expect.any(String) as string };
   const gaps = [day, earlier].map((each) => ({ ...gap, day: each, ...rest }));
   expect(await resultOf(look('gaps', '--json'))).toEqual([3, gaps]);
@@ -176,7 +180,7 @@ it('explain tells of a stored cell that its last read failed, with the commands 
   expect(stdout).toMatch(new RegExp(`\n  the last read failed; next read .*\n  ${retry}\n  ${waiver}\n`));
 });
 
-it('explain refuses an organization that is not in the database', async () => {
+it('explain rejects an organization that is not in the database', async () => {
   const unknown = '0'.repeat(24);
   const message = containing(`--org ${unknown}: not in this database`);
   expect(await look('explain', '--org', unknown, '--day', day)).toMatchObject({ code: 2, stderr: message });
@@ -227,11 +231,9 @@ it('explain offers no backfill of a day before the organization was created', as
   expect(stdout).not.toContain('losant-usage backfill');
 });
 
-// Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
-// waived, with a recorded reason; a good read lifts the waiver.
 it('waive applies to missing cells only, and the next good read lifts it', async () => {
   const cells = [earlier, day].map((each) => ({ orgId, stream: 'device_counts', day: each }));
-  expect(await resultOf(waive(`${earlier}..${day}`))).toEqual([0, { reason: REASON, cells }]);
+  expect(await resultOf(waive(`${earlier}..${day}`))).toEqual([0, { reason: REASON, isZeroed: false, cells }]);
   const waived = { standing: 'waived', detail: REASON };
   expect(await standings()).toEqual([earlier, day].map((each) => ({ day: each, ...waived })));
   expect((await look('gaps')).code).toBe(0);
@@ -262,71 +264,17 @@ it('gaps lists unavailable and waived cells with --all, and does not exit 3 for 
   expect((await look('status')).stdout).toContain(`Yesterday, ${day}, is complete: 1 unavailable.`);
 });
 
-it('status counts the final restatements of the last 30 days, and none of before a transfer', async () => {
-  const before = '5c0000000000000000000002';
-  await write(`insert into losant_usage.instances (instance_id, retired_at) values ('${before}', now());
-    insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, host, version)
-    select gen_random_uuid(), id, 'scheduled', true, 'complete', now(), 'host', '1'
-    from unnest(array['${instanceId}', '${before}']) as id;
-    insert into losant_usage.revisions
+it('status counts the final restatements of the last 30 days', async () => {
+  // When a revision was made is set by the database.
+  await asOwner(
+    installation.store.url,
+    `insert into losant_usage.revisions
       (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
     select '${orgId}', 'device_counts', '${daysAgo(60)}', 2, '{"devices_total": 1}', '{"devices_total": 2}',
-      true, run_id, now() - days * interval '1 day'
-    from unnest(array[1, 29, 31]) as days,
-      (select distinct on (instance_id) run_id from losant_usage.runs order by instance_id) as r`);
-  const { instances } = jsonOf<{ instances: readonly object[] }>(await look('status', '--json'));
-  const counts = { instanceId, finalRestatements: 3, finalRestatements30Days: 2 };
-  expect(instances).toContainEqual(expect.objectContaining(counts));
+      true, '${runId}', now() - days * interval '1 day'
+    from unnest(array[1, 29, 31]) as days`,
+  );
+  const counts = { finalRestatements: 3, finalRestatements30Days: 2 };
+  expect(jsonOf(await look('status', '--json'))).toMatchObject({ instance: counts });
   expect((await look('status')).stdout).toContain('\n  2 final cells restated in the last 30 days ');
-});
-
-it('status tells how to retire an instance that is not in the settings, and retire ends its tracks', async () => {
-  const configured = '0123456789abcdef01234567';
-  const env = { ...installation.env, LOSANT_INSTANCE_ID: configured };
-  const { code, stdout } = await runProgram(['status'], env);
-  expect(code).toBe(3);
-  expect(stdout).not.toContain(`Instance ${instanceId}\n`);
-  expect(stdout).toContain(`\n  losant-usage retire --instance ${instanceId}\n`);
-  await write(`insert into losant_usage.attention_items (instance_id, kind, subject, text, first_seen_on, last_seen_on)
-    select '${instanceId}', kind, '2026-10', '2026-10', '2026-11-01', '2026-11-01'
-    from unnest(array['silent', 'month_ready']::losant_usage.attention_kind[]) as kind on conflict do nothing`);
-  const retire = () => resultOf(runProgram(['retire', '--instance', instanceId, '--json'], env));
-  await write(`insert into losant_usage.leases (instance_id, run_id, host, acquired_at, expires_at)
-    values ('${instanceId}', '${runId}', 'worker-1', now(), now() + interval '1 hour')`);
-  expect(await retire()).toMatchObject([4, { error: { code: 'lease_busy' } }]);
-  const document = jsonOf<object>(await runProgram(['status', '--json'], env));
-  expect(document).toMatchObject({ unconfiguredInstances: [instanceId] });
-  await write('delete from losant_usage.leases');
-  expect(await retire()).toEqual([0, { instanceId }]);
-  expect(await installation.store.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
-  const none = { instances: [], untriedInstances: [], unconfiguredInstances: [] };
-  expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
-});
-
-it('explain promises no read of days of a retired instance that are not expected', async () => {
-  const today = await look('explain', '--org', orgId, '--day', daysAgo(0), '--stream', 'device_counts');
-  const before = await look('explain', '--org', orgId, '--day', daysAgo(20), '--stream', 'device_counts');
-  expect(before.stdout).toContain(`\n  outside the tracked days: ${earlier}..${day}; no longer readable\n`);
-  expect(before.stdout).not.toContain('losant-usage backfill');
-  expect(today.stdout).toContain(`\n  outside the tracked days: ${earlier}..${day}\n`);
-});
-
-it('retire forgets what needs attention, which nothing refreshes then, but not months to bill', async () => {
-  const items = await installation.store.query('select distinct kind from losant_usage.attention_items');
-  expect(items).toEqual([{ kind: 'month_ready' }]);
-  const { stdout } = await runProgram(['digest'], { DATABASE_URL: installation.store.url });
-  expect(stdout).toBe('Every instance is retired, so nothing is read\n\n');
-});
-
-it('gaps plans no read of a retired instance; explain prints no command that reads it, but those that waive', async () => {
-  await asWriter(installation.store.url, loseNumbers('device_counts', orgId));
-  expect((await look('gaps')).stdout).toContain('device_counts  no automatic retry');
-  const { stdout } = await look('explain', '--org', orgId, '--day', day);
-  expect(stdout).not.toMatch(/next read|next run reads it|backfill/);
-  const command = (stream: string) => `losant-usage waive --day ${day} --org ${orgId} --stream ${stream} --reason TEXT`;
-  const reason = 'not read again, because the instance is retired';
-  for (const stream of ['device_counts', 'notebook_minutes'])
-    expect(stdout).toContain(`\n  ${reason}\n  to waive it:  ${command(stream)}\n`);
-  const scope = ['--org', orgId, '--day', day, '--stream', 'device_counts,notebook_minutes'];
-  expect((await look('waive', ...scope, '--reason', REASON)).code).toBe(0);
 });

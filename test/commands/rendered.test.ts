@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { GapSummary } from '../../src/cli/gaps.ts';
-import { createProgress } from '../../src/cli/load-instances.ts';
+import { createProgress } from '../../src/cli/load-usage.ts';
 import { renderReconciliation } from '../../src/cli/reconcile.ts';
 import { renderRun } from '../../src/cli/render-run.ts';
 import { LosantError } from '../../src/errors.ts';
@@ -10,7 +10,6 @@ import type { Comparison } from '../../src/queries/reconciliation.ts';
 import { cell } from '../usage/cells.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
-const instanceId = '575ec8687ae143cd83dc4a97';
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
@@ -35,11 +34,17 @@ test('a run shows the time that is left by its pace since the last report', () =
 });
 
 test('a run shows what changed, failures grouped by cause, and what to do', () => {
-  const nothing = createTally().toReport({ runId: null, kind: 'manual', status: 'partial', durationMs: 372_000 });
+  const nothing = createTally().toReport({
+    runId: null,
+    kind: 'manual',
+    status: 'partial',
+    durationMs: 372_000,
+    between: null,
+  });
   const day = { from: '2026-11-23', to: '2026-11-23' };
   const cells = { ...nothing.cells, planned: 4_936, loaded: 4_929, unchanged: 6, omitted: 1 };
   const report: RunReport = { ...nothing, ...day, cells, orgs: 1_234, requests: 7_405 };
-  const refused = (org: number): RunFailure =>
+  const failureOn = (org: number): RunFailure =>
     failureOf({
       orgId: orgOf(org),
       stream: 'device_counts',
@@ -48,18 +53,18 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
       code: 'forbidden',
       message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
     });
-  const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
+  const whole = { ...failureOn(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
   const tally = Object.assign(createTally(), { restatedFinal: 1 });
   tally.rows.updated = 3;
-  tally.addFailures([...Array.from({ length: 203 }, (_, index) => refused(index)), whole]);
-  const refusal = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
+  tally.addFailures([...Array.from({ length: 203 }, (_, index) => failureOn(index)), whole]);
+  const rejection = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
     action: 'instanceOrg.deviceCounts',
     status: 403,
     body: null,
     hint: 'add instanceOrg.deviceCounts to it',
   });
-  expect(renderRun({ report, tally, refusal })).toEqual([
-    `Instance ${instanceId}: partial, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+  expect(renderRun({ report, tally, rejection })).toEqual([
+    'Partial: 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s',
     '  4,936 cells read: 4,929 loaded, 6 unchanged, 1 omitted',
     '  3 cells restated by Losant, 1 of them already final: see the view restatements',
     `  forbidden  device_counts  203 cells, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
@@ -69,20 +74,20 @@ test('a run shows what changed, failures grouped by cause, and what to do', () =
     '  To see what is wrong and why: losant-usage status',
   ]);
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
-  const nothingDue = renderRun({ report: empty, tally: createTally(), refusal: null });
-  expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
+  const nothingDue = renderRun({ report: empty, tally: createTally(), rejection: null });
+  expect(nothingDue).toEqual(['Nothing is due.']);
   const lastYear = { from: '2025-01-01', to: '2025-12-31' };
-  expect(renderRun({ report, tally, refusal }, lastYear).slice(0, 2)).toEqual([
-    `Instance ${instanceId}: partial, 2025-01-01..2025-12-31, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+  expect(renderRun({ report, tally, rejection }, lastYear).slice(0, 2)).toEqual([
+    'Partial: 2025-01-01..2025-12-31, 1,234 organizations, 7,405 requests, 6 min 12 s',
     '  4,936 cells of 2026-11-23 read: 4,929 loaded, 6 unchanged, 1 omitted',
   ]);
 });
 
-const createTally = () => new Tally({ instanceId, requestCount: () => 0, now: () => 0 });
+const createTally = () => new Tally({ requestCount: () => 0, now: () => 0 });
 
 const failureOf = (more: Partial<RunFailure>): RunFailure => {
   const nothing = { orgId: null, stream: null, from: null, to: null };
-  return { instanceId, code: 'timeout', message: 'no response', ...nothing, ...more };
+  return { code: 'timeout', message: 'no response', ...nothing, ...more };
 };
 const cells = { orgId: orgOf(7), stream: 'device_counts', from: '2026-11-20', to: '2026-11-23' };
 const explainCell = `losant-usage explain --org ${orgOf(7)} --day 2026-11-23 --stream device_counts`;
@@ -94,7 +99,6 @@ test.each<[what: string, hasGaps: boolean, failures: readonly Partial<RunFailure
   ['organizations may be missing', false, [{ code: 'list_incomplete' }, unknown], 'losant-usage status'],
   ['only days past the horizon are missing', false, [{ code: 'past_horizon' }], null],
   ['a configured organization does not exist', false, [unknown], null],
-  ['an organization belongs to another instance', false, [{ ...unknown, code: 'org_of_other_instance' }], null],
   ['a scope is missing', false, [{ ...cells, code: 'forbidden' }], null],
   ['the token is rejected', false, [{ ...cells, code: 'unauthorized' }], null],
   ['another scope is missing', false, [{ ...cells, orgId: orgOf(6), code: 'forbidden' }, cells], explainCell],
@@ -115,12 +119,12 @@ test('a cell that is left in doubt is a failure, in words', () => {
 test('days past the horizon are no cells, and the run says all of them by itself', () => {
   const tally = createTally();
   tally.addFailures([{ orgId: null, from: '2025-11-01', to: '2025-11-05', code: 'past_horizon', message: 'skipped' }]);
-  const report = tally.toReport({ runId: null, kind: 'backfill', status: 'partial', durationMs: 1 });
-  const lines = [`Instance ${instanceId}: nothing was read`, '  past_horizon      skipped'];
-  expect(renderRun({ report, tally, refusal: null })).toEqual(lines);
+  const report = tally.toReport({ runId: null, kind: 'backfill', status: 'partial', durationMs: 1, between: null });
+  const lines = ['Nothing was read.', '  past_horizon      skipped'];
+  expect(renderRun({ report, tally, rejection: null })).toEqual(lines);
 });
 
-test('a cell that is not read in two passes is counted once', () => {
+test('a cell that is not read twice is counted once', () => {
   const tally = createTally();
   const range = { from: '2026-11-22', to: '2026-11-23' };
   const slice = { orgId: orgOf(1), stream: 'device_counts', range, days: ['2026-11-23', '2026-11-22'] };
@@ -132,44 +136,42 @@ test('a cell that is not read in two passes is counted once', () => {
 test('a reconciliation shows its counts with thousands separators', () => {
   const counts = { comparisons: 5_334, differences: 1_000, equal: 1_111, pending: 1_222, notCompared: 2_001, days: 90 };
   expect(renderReconciliation({ from: '2026-09-01', to: '2026-11-29' }, counts, []).slice(0, 2)).toEqual([
-    "Our sums compared with Losant's totals and with counterparts, 2026-09-01..2026-11-29:",
-    '5,334 comparisons: 1,000 differing, 1,111 equal, 1,222 pending, 2,001 not compared.',
+    "Our sums compared with Losant's totals, and streams with each other, 2026-09-01..2026-11-29:",
+    '5,334 comparisons: 1,000 differences, 1,111 equal, 1,222 pending, 2,001 not compared.',
   ]);
 });
 
 test.for<readonly [text: string, row: Partial<Comparison>]>([
   ['not compared, 1 organization missing from the sum', { orgsMissing: 1, reason: 'orgs_missing' }],
-  [
-    'pending, 2 organizations missing from the sum, not final',
-    { outcome: 'pending', orgsMissing: 2, reason: 'not_final' },
-  ],
-  ['differs, 1 organization differs', { outcome: 'differs', orgsDiffering: 1 }],
-  ['differs, 2 organizations differ', { outcome: 'differs', orgsDiffering: 2 }],
+  ['pending, not read', { outcome: 'pending', reason: 'not_read' }],
+  ['difference', { outcome: 'difference' }],
+  ['difference, not settled yet', { outcome: 'difference', isSettled: false }],
+  ['difference, 2 organizations differ', { outcome: 'difference', orgsDiffering: 2 }],
 ])('a comparison is %s', ([text, row]) => {
   const counts = { comparisons: 1, differences: 0, equal: 0, pending: 0, notCompared: 1, days: 1 };
   const comparison = {
-    instanceId,
     day: '2026-11-22',
     stream: 'device_counts',
     metric: 'devices_total',
     unit: 'devices',
     comparedWith: 'losant',
     quantity: '1',
-    total: '2',
+    losantTotal: '2',
+    comparedQuantity: null,
     difference: '-1',
     lastReadAt: null,
     outcome: 'not_compared' as const,
+    isSettled: true,
     orgsMissing: 0,
     orgsDiffering: null,
     reason: null,
     ...row,
   };
   const [, , , line] = renderReconciliation({ from: '2026-11-22', to: '2026-11-22' }, counts, [comparison]);
-  expect(line).toMatch(new RegExp(` ${instanceId} +${text}$`));
+  expect(line).toMatch(new RegExp(` +1 +2 +-1 +${text}$`));
 });
 
 const gap = (org: number, day: string, more: Partial<Gap> = {}): Gap => ({
-  instanceId,
   orgId: orgOf(org),
   orgName: `Org ${org}`,
   day,
@@ -190,7 +192,7 @@ test('gaps are grouped by cause, with consecutive days in one line and a command
   ];
   const summary = new GapSummary();
   for (const each of gaps) summary.add(each, NOW);
-  expect(summary.render([])).toEqual([
+  expect(summary.render()).toEqual([
     '5 cells of 3 organizations are missing or in doubt.',
     '',
     'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 cells)',

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { startServer } from '../losant/server.ts';
-import { asProgram, holdLease } from '../support/by-hand.ts';
+import { holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, resultOf, runProgram } from '../support/program.ts';
@@ -12,8 +12,8 @@ import { portOf } from '../support/wire.ts';
 
 const installation = useInstallation({ orgs: 2 });
 
-const hold = () => asWriter(installation.store.url, holdLease(installation.platform.instanceId));
-const release = () => asWriter(installation.store.url, 'delete from losant_usage.leases');
+const hold = () => asWriter(installation.store.url, holdLease());
+const release = () => asWriter(installation.store.url, 'delete from losant_usage.lease');
 
 test('a run exits 4 without waiting, unless --wait is set', async () => {
   expect((await installation.run(['run'])).code).toBe(0);
@@ -36,7 +36,7 @@ test('a manual run reports its result to the monitor, also when it fails; while 
   expect(await pingsOf(0, installation.run(['run'], env))).toEqual(['/ping']);
   expect(await pingsOf(0, installation.run(['run', '--day', daysAgo(1)], env))).toEqual([]);
   const unreachable = { LOSANT_API_URL: 'http://127.0.0.1:1', REQUEST_ATTEMPTS: '1' };
-  await asWriter(installation.store.url, asProgram('update losant_usage.instances set api_url = null'));
+  await asWriter(installation.store.url, 'update losant_usage.instance set api_url = null');
   expect(await pingsOf(1, installation.run(['run'], { ...env, ...unreachable }))).toEqual(['/ping/fail']);
   await hold();
   expect(await pingsOf(4, installation.run(['run'], env))).toEqual([]);
@@ -49,8 +49,8 @@ test('a manual run reports its result to the monitor, also when it fails; while 
 
 test('a simulator whose port is in use ends with exit code 2', async () => {
   const port = portOf(installation.platform.url);
-  const refused = await resultOf(runProgram(['simulator', '--port', `${port}`, '--json'], {}));
-  expect(refused).toMatchObject([2, { error: { message: matching(/^--port \d+: listen EADDRINUSE/) } }]);
+  const rejected = await resultOf(runProgram(['simulator', '--port', `${port}`, '--json'], {}));
+  expect(rejected).toMatchObject([2, { error: { message: matching(/^--port \d+: listen EADDRINUSE/) } }]);
 });
 
 test('status names what failed in the last run and no gap tells: a missing scope, an organization that does not exist', async () => {

@@ -2,28 +2,23 @@
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
-import { refreshAttention } from '../../src/ledger/attention.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
-import { streamRows } from '../../src/queries/view-rows.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useDisposable } from '../opened.ts';
-import { asProgram } from '../support/by-hand.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
-import { asOwner, asWriter, openAs } from '../support/databases.ts';
+import { asOwner, openAs, queryOnce } from '../support/databases.ts';
 
-export const INSTANCE = '5c0000000000000000000001';
-/** An instance that is not in the settings. Losant's total of its devices is one more than our sum. */
-export const OTHER = '5c0000000000000000000002';
+const INSTANCE = '5c0000000000000000000001';
 export const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
-export const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
+const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
 
 export const ORGS = {
-  /** Has 1,000 payloads on weekdays and 100 on weekends, and will exceed its limit on the 30th. */
+  /** Has 1,000 payloads on weekdays and 100 on weekends, and will exceed its limit. Belongs to a customer. */
   office: idOf(1),
-  /** Has twice as many payloads since the 6th. */
+  /** Has twice as many payloads since the 6th, and the customer of the office. */
   doubled: idOf(2),
   /** Has zero payloads since the 25th. */
   silent: idOf(3),
@@ -35,25 +30,23 @@ export const ORGS = {
   gappy: idOf(6),
   /** Has payloads by hour, but neither plan nor limits. */
   hourly: idOf(7),
-  /** Has a hostile name. */
+  /** Has a hostile name, and exceeds a limit of 0. */
   hostile: idOf(8),
 } as const;
 
-/** The only organization of the other instance. */
-export const FOREIGN = idOf(9);
-
 export const HOSTILE_NAME = '<img src=x onerror=alert(1)>\u202e\u0007';
+export const CUSTOMER = 'acme & sons';
 
-/** Name, referral ID, plan, limits, creation and deletion day of each organization. */
+/** Name, referral ID, customer, plan, limits, creation and deletion day of each organization. */
 const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
-  office: `'Office', 'C-1', 'gold', '{"payload": 21500}', '2025-01-01', null`,
-  doubled: `'Doubled', 'C-2', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
-  silent: `'Silent', 'C-3', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
-  newcomer: `'Newcomer', null, 'gold', '{"payload": 1000000}', '2026-11-23', null`,
-  deleted: `'Deleted', null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
-  gappy: `'Gappy', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
-  hourly: `'Hourly', null, null, '{}', '2025-01-01', null`,
-  hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  office: `'Office', 'C-1', '${CUSTOMER}', 'gold', '{"payload": 21500, "device": 20}', '2025-01-01', null`,
+  doubled: `'Doubled', 'C-2', '${CUSTOMER}', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  silent: `'Silent', 'C-3', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  newcomer: `'Newcomer', null, null, 'gold', '{"payload": 1000000}', '2026-11-23', null`,
+  deleted: `'Deleted', null, null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
+  gappy: `'Gappy', null, null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  hourly: `'Hourly', null, null, null, '{}', '2025-01-01', null`,
+  hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, null, 'gold', '{"device": 0}', '2025-01-01', null`,
 };
 
 const MISSING = `stream = 'payload_totals' and org_id = '${ORGS.gappy}' and usage_date in ('2026-10-10', '2026-11-27')`;
@@ -69,21 +62,16 @@ const PAYLOADS = `case d.org_id
   when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
   when '${ORGS.newcomer}' then 50 when '${ORGS.deleted}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
 
-const CLOSED = `(values
-  ('00000000-0000-4000-8000-000000000009'::uuid, '${INSTANCE}', date '2026-09-01', timestamptz '2026-10-05T08:00Z'),
-  ('00000000-0000-4000-8000-000000000010'::uuid, '${OTHER}', date '2026-10-01', timestamptz '2026-11-04T00:00Z')
-) as s (id, instance_id, month, closed_at)`;
-
-const FILL = `
-insert into losant_usage.instances (instance_id, name, api_url, policy, new_orgs_from, listed_at)
-select id, name, 'https://api.example.com', '{"finalAfterHours": 72, "horizonDays": 90}', '2026-08-01', now()
-from (values ('${INSTANCE}', 'Main'), ('${OTHER}', 'Other')) as i (id, name);
-${Object.entries({ ...ROWS, foreign: `'Foreign', null, 'gold', '{}', '2025-01-01', null` })
+const FILL_LEDGER = `
+insert into losant_usage.instance (instance_id, name, api_url, policy, new_orgs_from, listed_at)
+values ('${INSTANCE}', 'Main', 'https://api.example.com', '{"finalAfterHours": 72, "horizonDays": 90}', '2026-08-01',
+  now());
+${Object.entries(ROWS)
   .map(
-    ([name, row], index) => `insert into losant_usage.organizations (org_id, instance_id, tags, first_seen_at,
-  last_seen_at, name, referral_id, plan_id, limits, created_on, deleted_on)
-values ('${idOf(index + 1)}', '${name === 'foreign' ? OTHER : INSTANCE}',
-  '${name === 'office' ? '[{"key": "region", "value": "eu"}]' : '[]'}', '2026-08-01', now(), ${row});`,
+    ([name, row], index) => `insert into losant_usage.organizations (org_id, tags, first_seen_at,
+  last_seen_at, name, referral_id, customer_id, plan_id, limits, created_on, deleted_on)
+values ('${idOf(index + 1)}', '${name === 'office' ? '[{"key": "region", "value": "eu"}]' : '[]'}', '2026-08-01',
+  now(), ${row});`,
   )
   .join('\n')}
 insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
@@ -105,9 +93,7 @@ update losant_usage.coverage set standing = 'missing', reason = 'server_error', 
   failed_reads = 2, last_attempt_at = '2026-11-28T11:00Z' where ${MISSING};
 update losant_usage.coverage set standing = 'waived', reason = 'waived', detail = 'a test', ${NOT_STORED}
 where ${WAIVED};
-update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', detail = 'sources are above zero',
-  finalized_at = null where ${IN_DOUBT};
-update losant_usage.coverage set doubted_at = '2026-11-21T01:00Z' where standing = 'in_doubt';
+update losant_usage.coverage set standing = 'in_doubt', reason = 'omitted', finalized_at = null where ${IN_DOUBT};
 update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'waived');
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
@@ -116,64 +102,56 @@ insert into losant_usage.usage_days (usage_date, org_id, devices_created, device
   hours_all_bytes)
 select d.usage_date, d.org_id, 1, 0, 10, 5, 1, 0, 0, 0, q.payloads, q.payloads, q.payloads * 100, q.payloads,
   jsonb_build_object('mqtt', jsonb_build_object('device', q.payloads - q.payloads / 4), 'timer',
-    jsonb_build_object('timer.flow', q.payloads / 4)), h.counts, h.counts, h.counts
+    jsonb_build_object('timer.flow', q.payloads / 4)), h.counts, h.counts, h.bytes
 from (select distinct org_id, usage_date from losant_usage.coverage) as d
 cross join lateral (select ${PAYLOADS} as payloads) as q
-cross join lateral (
-  select case when d.org_id = '${ORGS.hourly}' then (
-    select array_agg(case when hour between 8 and 17 then 24 else 0 end::bigint order by hour)
-    from generate_series(0, 23) as hour) end as counts
-) as h;
+left join lateral (
+  select array_agg(case when hour between 8 and 17 then 24 else 0 end::bigint order by hour) as counts,
+    array_agg(case when hour between 8 and 17 then 2400 else 0 end::bigint order by hour) as bytes
+  from generate_series(0, 23) as hour
+) as h on d.org_id = '${ORGS.hourly}';
 update losant_usage.usage_days u set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null
 from losant_usage.coverage c
 where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals' and not c.is_stored;
 update losant_usage.coverage set failed_reads = failed_reads;
+`;
 
+const FILL_RECORDS = `
 insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
   'payload_totals', '2026-11-10', 'a test', 'anna');
 insert into losant_usage.quarantine (org_id, stream, first_day, last_day, reason, detail, body_sha256,
   body_truncated, run_id, seen_at)
 values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number',
   decode(repeat('00', 32), 'hex'), false, '${RUN}', '2026-11-28T11:00Z');
-insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, first_day, last_day, counts, failures,
+insert into losant_usage.runs (run_id, kind, is_full, status, first_day, last_day, counts, failures,
   started_at, finished_at, host, version) values
-  ('${RUN}', '${INSTANCE}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
+  ('${RUN}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
     '{"orgs": 8, "cells": {"planned": 40, "loaded": 38, "failed": 2},
       "rows": {"updated": 1}, "requests": 44}',
     '[{"code": "server_error", "message": "<i>HTTP 500</i>", "stream": "payload_totals", "cells": 2, "orgs": 1,
       "example": "${ORGS.gappy}"}]',
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
-insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, last_read_at)
-values ('${OTHER}', '2026-11-10', 'devices_total', 11, '2026-11-14T00:15Z');
-select losant_usage_internal.compute_our_sums('${OTHER}', '2026-11-10');
+-- Losant's totals are our sums, but for one device more on the 10th.
+insert into losant_usage.instance_totals (usage_date, metric, losant_total, last_read_at)
+select s.usage_date, m.metric, (to_jsonb(s) ->> m.metric)::bigint
+    + case when m.metric = 'devices_total' and s.usage_date = '2026-11-10' then 1 else 0 end,
+  (s.usage_date + 4)::timestamp at time zone 'UTC'
+from losant_usage_internal.day_sums s cross join losant_usage.metrics m where s.usage_date < '2026-11-25';
 
--- September is closed, and 500 payloads of the office were loaded later. October of the other instance is closed too,
--- and 3 minutes were loaded later.
-with closing as (
-  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, reason, orgs, rules,
-    reconciliation, closed_at, closed_by, manifest, manifest_sha256)
-  select id, instance_id, month, 1, 'closing', 'agreed', 8, '{}', '{}', closed_at, 'clerk', '{}', sha256('')
-  from ${CLOSED}
-)
+-- September is closed, and 500 payloads of the office were loaded later.
+insert into losant_usage.statements (statement_id, month, number, kind, reason, blockers, created_at, created_by)
+values ('${RUN}', '2026-09-01', 1, 'closing', 'agreed', '[{"cause": "missing"}]', '2026-10-05T08:00Z', 'clerk');
 insert into losant_usage.statement_lines
-select s.id, d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
-  d.customer_id, d.is_customer_changed, d.unit, d.kind,
-  d.quantity - x.less, d.billed_before, d.total - x.less, d.maximum, d.average, d.sources, d.days_expected,
-    d.days_stored, d.days_final, d.days_waived, d.days_pending,
-  d.days_unavailable, d.days_in_doubt, d.days_missing, d.days_unreported
-from ${CLOSED}
-cross join lateral losant_usage.statement_draft(s.instance_id, s.month, false) d
-cross join lateral (select case when d.org_id = '${ORGS.office}' and d.metric = 'payload_billable_count' then 500
-  when d.org_id = '${FOREIGN}' and d.metric = 'notebook_minutes' then 3 else 0 end as less) as x;
+select '${RUN}', l.month, l.org_id, l.org_name, l.referral_id, l.plan_id, l.customer_id, l.metric, l.unit, l.kind,
+  l.quantity - case when l.org_id = '${ORGS.office}' and l.metric = 'payload_billable_count' then 500 else 0 end,
+  l.maximum, l.average, l.days_expected, l.days_stored, l.days_final, l.days_waived, l.days_unreported
+from losant_usage_internal.month_lines l where l.month = '2026-09-01';
 insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
-  values
-  ('${ORGS.office}', 'payload_totals', '2026-09-15', 2, '{"payload_billable_count": 500}',
-    '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z'),
-  ('${FOREIGN}', 'payload_totals', '2026-10-05', 2, '{"payload_billable_count": 238}',
-    '{"payload_billable_count": 240}', true, '${RUN}', '2026-11-10T00:16Z');
-update losant_usage.coverage set first_loaded_at = '2026-11-05T00:00Z'
-where org_id = '${FOREIGN}' and stream = 'notebook_minutes' and usage_date = '2026-10-31';
+values ('${ORGS.office}', 'payload_totals', '2026-09-15', 2, '{"payload_billable_count": 500}',
+  '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z');
+update losant_usage.coverage set revision = 2
+where org_id = '${ORGS.office}' and stream = 'payload_totals' and usage_date = '2026-09-15';
 `;
 
 export type World = Awaited<ReturnType<typeof openWorld>>;
@@ -184,8 +162,9 @@ let filled: Promise<ClockDatabase> | undefined;
 async function fill(): Promise<ClockDatabase> {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
-  // As the owner, because no other role may insert statements, or waivers of other people.
-  await asOwner(database.url, asProgram(FILL));
+  // As the owner, because no other role may insert what somebody else did, or when.
+  await asOwner(database.url, FILL_LEDGER);
+  await asOwner(database.url, FILL_RECORDS);
   await asOwner(database.url, 'analyze');
   return database;
 }
@@ -194,16 +173,11 @@ async function fill(): Promise<ClockDatabase> {
 export async function openWorld(change?: string) {
   filled ??= fill();
   const database = await createClockDatabase(await filled);
-  if (change !== undefined) await asOwner(database.url, `${asProgram(change)}; analyze`);
+  if (change !== undefined) await asOwner(database.url, `${change}; analyze`);
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
-  // The worker serves the console, as the writer.
-  const handle = await openAs('writer', database.url, { logger, poolSize: 4 });
-  await refreshAttention({ db: handle.db, instanceId: INSTANCE, lease: null }, '2026-11-28');
-  /** Returns the state of the database as of the status of these instances. */
-  const readDatabase = async (instanceIds: readonly string[]) => {
-    const value = await readHealth(handle.db, { nowMs: NOW, instanceIds });
-    return () => Promise.resolve({ isUp: true, snapshot: { value, atMs: NOW } });
-  };
+  // The reader has all rights that the pages need.
+  const handle = await openAs('reader', database.url, { logger, poolSize: 4 });
+  const health = await readHealth(handle.db);
   const sources: PageSources = {
     status: () => ({
       version: '1.2.3',
@@ -211,15 +185,14 @@ export async function openWorld(change?: string) {
       startedAt: '2026-11-28T00:00:00.000Z',
       schedule: '15 * * * *',
       nextWakeAt: '2026-11-28T12:15:00.000Z',
-      instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, problem: null }],
+      state: 'idle',
+      progress: null,
+      lastRun: null,
+      problem: null,
     }),
-    database: await readDatabase([INSTANCE]),
+    database: () => Promise.resolve({ isUp: true, snapshot: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),
     readInTurn: (query) => query(handle.db),
-    readRows: async (query, take, signal) => {
-      for await (const rows of streamRows(handle, query, signal)) await take(rows);
-    },
-    instanceIds: [INSTANCE],
     logger,
     now: () => NOW,
   };
@@ -250,8 +223,9 @@ export async function openWorld(change?: string) {
   return {
     ...serve(),
     serve,
-    readDatabase,
-    ask: async (query: string) => await asWriter(database.url, query),
+    health,
+    /** Runs a query as the reader. */
+    ask: async (query: string) => await queryOnce(database.url, query),
     url: database.url,
     handle,
     sources,

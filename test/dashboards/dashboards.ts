@@ -1,7 +1,7 @@
 /** Reads the dashboards of deploy/grafana with their queries, as Grafana sends them, and those of docs/sql. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { INSTANCE, ORGS, OTHER } from '../console/world.ts';
+import { ORGS } from '../console/world.ts';
 
 const FOLDER = 'deploy/grafana/dashboards';
 
@@ -89,9 +89,7 @@ export function expressions({ title, panels }: Dashboard): Expression[] {
 const VALUES: Readonly<Record<string, string>> = {
   '$__timeFrom()': `'2026-11-01T06:30:00Z'`,
   '$__timeTo()': `'2026-11-28T11:30:00Z'`,
-  '${instance:sqlstring}': `'${INSTANCE}','${OTHER}'`,
   '${metric:sqlstring}': `'payload_billable_count'`,
-  '${comparison:sqlstring}': `'same_weekdays'`,
   '${org:sqlstring}': `'${ORGS.gappy}'`,
 };
 

@@ -72,9 +72,9 @@ describe('a database that cannot be opened', () => {
   test.each([
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
-    ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
-    ['the password is missing', { password: '' }, 'database_refused', /rejected the request: it asks for a password$/],
-    ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
+    ['the password is wrong', { password: CANARY }, 'database_rejected', WRONG],
+    ['the password is missing', { password: '' }, 'database_rejected', /rejected the request: it asks for a password$/],
+    ['there is no such name', { pathname: '/nowhere' }, 'database_rejected', /"nowhere" does not exist/],
   ])('reports that %s', async (_, changes, kind, message) => {
     const error = await catchError(open(urlFor(changes)));
     expect(error).toMatchObject({ kind, message: matching(message) });
@@ -124,7 +124,7 @@ describe('a database that cannot be opened', () => {
     expect(error).toMatchObject({ kind: 'database_unreachable' });
   });
 
-  test('is unreachable if the name server refuses to respond', () => {
+  test('is unreachable if the name server does not respond', () => {
     const error = Object.assign(new Error('getaddrinfo EAI_FAIL db.example.com'), { code: 'EAI_FAIL' });
     const context = { where: 'there', role: 'losant_usage_writer' } as const;
     expect(describeDatabaseError(error, context)).toMatchObject({ kind: 'database_unreachable' });
@@ -319,7 +319,7 @@ describe('an embedded folder', () => {
     expect(await catchError(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
   });
 
-  test('on a full disk is refused before anything is written', () => {
+  test('on a full disk is rejected before anything is written', () => {
     const free = (bytes: number) => ({ bavail: bytes, bsize: 1 });
     expect(() => requireDiskSpace('/data', free(64_000_000))).not.toThrow();
     expect(() => requireDiskSpace('/data', free(63_999_999))).toThrow(

@@ -3,7 +3,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { sql } from 'kysely';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { readSchemaState } from '../../src/database/migrate.ts';
-import { isRefusedForData } from '../../src/database/sqlstate.ts';
+import { isRejectedForData } from '../../src/database/sqlstate.ts';
 import { useDisposable, useOpened, useTestDatabase } from '../opened.ts';
 import { copyEmbeddedDatabase, createEmbeddedFolder, openAs } from '../support/databases.ts';
 
@@ -97,10 +97,10 @@ describe.each<Kind>(['postgres', 'embedded'])('the %s database', (kind) => {
     [true, 'a repeated key', sql`do $$ begin raise unique_violation; end $$`],
     // Only a bug of this program can cause it.
     [false, 'a broken check', sql`do $$ begin raise check_violation; end $$`],
-  ])('blames the data (%s) for %s', async (isRefused, _, query) => {
+  ])('blames the data (%s) for %s', async (isRejected, _, query) => {
     const error: unknown = await query.execute(handles[kind].db).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(Error);
-    expect(isRefusedForData(error)).toBe(isRefused);
+    expect(isRejectedForData(error)).toBe(isRejected);
   });
 
   test('isolates a transaction from concurrent queries', async () => {

@@ -35,7 +35,6 @@ async function killAt(nth: number): Promise<boolean> {
   return (await process.ended).signal === 'SIGKILL';
 }
 
-// Guarantee (Database): The command migrate, killed at any point, leaves either no schema or a complete one.
 test('after `migrate` is killed while it creates the schema, the next one completes it', async () => {
   await using wire = await startWire(portOf(database.url));
   expect(await migrate(through(wire, database.url))).toMatchObject({ code: 0 });

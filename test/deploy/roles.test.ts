@@ -14,7 +14,7 @@ import { containing } from '../support/texts.ts';
 import { settingsOf } from '../worker/process.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
-const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader'] as const;
+const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] as const;
 const [ADMINISTRATOR, STRANGER, ANNA] = ['administrator', 'stranger', 'anna'] as const;
 type User = (typeof ROLES)[number] | typeof ADMINISTRATOR | typeof STRANGER | typeof ANNA;
 const PASSWORD = 'for-this-test-only';
@@ -51,7 +51,7 @@ async function program(user: User, ...args: readonly string[]) {
   return await runProgram(args, settingsOf(platform, { url: urlOf(user) }));
 }
 
-test('the migrator migrates, the writer loads, the closer and the reader read, in the documented order', async () => {
+test('the migrator migrates, the writer loads and the reader reads, in the documented order', async () => {
   const tooEarly = await program('losant_usage_writer', 'run');
   expect(tooEarly.code).toBe(2);
   expect(tooEarly.stderr).toContain('run `losant-usage migrate` as losant_usage_migrator');
@@ -65,7 +65,6 @@ test('the migrator migrates, the writer loads, the closer and the reader read, i
   for (const command of ['status', 'gaps', 'reconcile', 'close']) {
     expect(await program('losant_usage_reader', command)).toMatchObject({ code: 0, stderr: '' });
   }
-  expect(await program('losant_usage_closer', 'close')).toMatchObject({ code: 0, stderr: '' });
 });
 
 test("a reader's sessions write nothing, do not compile queries, and have the days of UTC", async () => {
@@ -78,47 +77,36 @@ test("a reader's sessions write nothing, do not compile queries, and have the da
   ]);
 });
 
-test('a statement is closed by the person who is a member of the closer', async () => {
-  await queryOnce(urlOf(ADMINISTRATOR), `create role anna login in role losant_usage_closer password '${PASSWORD}'`);
-  await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-28`, '--to', `${MONTH}-28`);
-  const close = ['close', '--month', MONTH, '--json'];
-  // On some dates everything is final, on others something waits for another read.
-  const first = await program(ANNA, ...close);
-  const hash = jsonOf<{ instances: [{ blockersHash: string | null }] }>(first).instances[0].blockersHash;
-  const acceptance = ['--accept-blockers', hash ?? '', '--reason', 'only its last days'];
-  const closed = hash === null ? first : await program(ANNA, ...close, ...acceptance);
-  const statement = { outcome: 'closed', closedBy: 'anna' };
-  expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);
-  expect(await program(ANNA, 'run')).toMatchObject({ code: 2 });
+test('a statement is created by the person who is a member of the writer', async () => {
+  await queryOnce(urlOf(ADMINISTRATOR), `create role anna login in role losant_usage_writer password '${PASSWORD}'`);
+  await program('losant_usage_writer', 'backfill', '--from', `${MONTH}-28`);
+  const acceptance = ['--accept-blockers', '--reason', 'only its last days'];
+  const closed = await program(ANNA, 'close', '--month', MONTH, ...acceptance, '--json');
+  expect([closed.code, jsonOf(closed)]).toMatchObject([0, { statement: { createdBy: 'anna' } }]);
 });
 
 const WAIVE = ['waive', '--org', '0'.repeat(24), '--day', daysAgo(1), '--reason', 'x'];
 const CLOSE = ['close', '--month', MONTH];
-const RETIRE = ['retire', '--instance', '5'.repeat(24)];
 
 test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]]>([
   ['losant_usage_reader', ['run'], 'losant_usage_writer'],
-  ['losant_usage_closer', ['run'], 'losant_usage_writer'],
-  ['losant_usage_closer', ['backfill', '--from', daysAgo(2)], 'losant_usage_writer'],
+  ['losant_usage_reader', ['backfill', '--from', daysAgo(2)], 'losant_usage_writer'],
   ['losant_usage_reader', ['worker'], 'losant_usage_writer'],
   ['losant_usage_reader', WAIVE, 'losant_usage_writer'],
-  ['losant_usage_reader', RETIRE, 'losant_usage_writer'],
-  ['losant_usage_reader', CLOSE, 'losant_usage_closer'],
-  ['losant_usage_writer', CLOSE, 'losant_usage_closer'],
+  ['losant_usage_reader', CLOSE, 'losant_usage_writer'],
   ['losant_usage_reader', ['migrate'], 'losant_usage_migrator'],
   ['losant_usage_writer', ['migrate'], 'losant_usage_migrator'],
   [STRANGER, ['run'], 'losant_usage_writer'],
   [STRANGER, ['status'], 'losant_usage_reader'],
   [STRANGER, ['gaps'], 'losant_usage_reader'],
-  [STRANGER, ['statement', '--month', MONTH, '--out', '/nowhere'], 'losant_usage_closer'],
 ])('the error of %s for %j names the role that it needs, %s', async ([user, args, requiredRole]) => {
   const { code, stdout, stderr } = await program(user, ...args);
-  const roles = (stdout + stderr).match(/losant_usage_(?:migrator|writer|closer|reader)/g) ?? [];
+  const roles = (stdout + stderr).match(/losant_usage_(?:migrator|writer|reader)/g) ?? [];
   expect({ code, roles: roles.filter((role) => role !== user) }).toEqual({ code: 2, roles: [requiredRole] });
 });
 
 test('running roles.sql again restores lost privileges', async () => {
-  await queryOnce(urlOf('losant_usage_migrator'), 'revoke all on losant_usage.health from losant_usage_reader');
+  await queryOnce(urlOf('losant_usage_migrator'), 'revoke all on losant_usage.freshness from losant_usage_reader');
   const ended = await program('losant_usage_reader', 'status');
   expect(ended.code).toBe(2);
   expect(ended.stderr).toContain('if the user has it, run deploy/postgres/roles.sql again');

@@ -33,7 +33,7 @@ function assertAccepted(env: Readonly<Record<string, string>>, needs: readonly (
     const secret = Object.keys(SECRETS).find((each) => text.endsWith(each));
     return [name, name.endsWith('_FILE') && secret !== undefined ? join(folder, secret) : text];
   });
-  readConfig({ env: Object.fromEntries(texts), configFile: null, needs });
+  readConfig({ env: Object.fromEntries(texts), needs });
 }
 
 /** Parses `name=text` lines, with quotes like a shell and systemd. */
@@ -57,35 +57,16 @@ test.each([
   assertAccepted({ ...compose.services[name]?.environment, ...more }, needs);
 });
 
-test('compose.yaml lets billing sign, and write packs to a volume that belongs to the user of the image', () => {
-  expect(compose.services['billing']).toMatchObject({
-    read_only: true,
-    volumes: ['packs:/packs'],
-    environment: { STATEMENT_KEY_FILE: '/run/secrets/statement-key' },
-  });
-  const image = readFileSync('Dockerfile', 'utf8');
-  expect(image).toMatch(/^RUN install -d -o 1000 -g 1000 \/packs$/m);
-  expect(image).toMatch(/^USER 1000:1000$/m);
-  expect(readFileSync('docs/install.md', 'utf8')).toMatch(/openssl genpkey .*statement-key$/m);
-});
-
 test('compose.yaml gives each service the secrets of its settings, and one database login', () => {
   const logins = Object.entries(compose.services).flatMap(([name, { environment = {}, secrets = [] }]) => {
     const paths = Object.values(environment).filter((text) => text.startsWith('/run/secrets/'));
     expect(secrets).toEqual(expect.arrayContaining(paths.map((path) => path.slice('/run/secrets/'.length))));
     return secrets.filter((secret) => secret.endsWith('database-url')).map((secret) => [name, secret]);
   });
-  const roles = { migrate: 'migrator', worker: 'writer', billing: 'closer' };
+  const roles = { migrate: 'migrator', worker: 'writer', billing: 'writer' };
   expect(logins).toEqual(Object.entries(roles).map(([name, role]) => [name, `${role}-database-url`]));
   for (const [name, { file }] of Object.entries(compose.secrets)) expect(file).toBe(`./secrets/${name}`);
   expect(readFileSync('deploy/secrets/.gitignore', 'utf8')).toMatch(/^\*$/m);
-});
-
-test('the package contains no settings file of the operator', () => {
-  const { files } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly files: readonly string[] };
-  const ignored = readFileSync('.gitignore', 'utf8').match(/^deploy\/.+$/gm) ?? [];
-  expect(ignored).not.toEqual([]);
-  expect(files).toEqual(expect.arrayContaining(ignored.map((path) => `!${path}`)));
 });
 
 const SYSTEMD_ENV = readFileSync('deploy/systemd/losant-usage.env.example', 'utf8');

@@ -34,8 +34,6 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     ended = await run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   });
 
-  // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
-  // if all that was due is stored.
   it('exits with 3, its counts add up, and it reports each failure', () => {
     expect(ended.code).toBe(3);
     const { status, cells, failures } = jsonOf(ended);
@@ -47,8 +45,6 @@ describe('a run in which eight of twelve organizations have invalid responses fo
     expect(reported.toSorted()).toEqual(failing.toSorted());
   });
 
-  // Guarantee (Numbers): Only whole numbers from 0 to 2^53 − 1, as written in the body, are stored; other days of the
-  // response still load.
   it('stores exactly the other cells', async () => {
     const isFailing = (line: string) =>
       FAULTS.some((_, index) => line.startsWith(`device_counts ${orgIds[index]} ${day} `));
@@ -77,7 +73,6 @@ it('a run whose responses for stored cells were quarantined names the command th
   expect((await run(command.split(' '))).stdout).toContain('quarantine');
 });
 
-// Guarantee (Numbers): A level that Losant omits is missing, not zero.
 it('an omitted device count is missing, and the run is not complete', async () => {
   const { platform, store, run } = installation;
   const [orgId = ''] = await orgIdsOf(platform);

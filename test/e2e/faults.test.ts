@@ -14,7 +14,6 @@ const DAY = daysAgo(1);
 
 const installation = useInstallation({ orgs: 40 });
 
-// Guarantee (Numbers): Stored numbers equal Losant's to the last digit, even if every tenth request fails.
 it('the database equals the platform although every tenth request fails, in every transient way', async () => {
   const { platform, store, run } = installation;
   const [slowOrg = '', ...otherOrgs] = await orgIdsOf(platform);

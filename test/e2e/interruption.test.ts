@@ -29,7 +29,7 @@ it('ends on SIGTERM with exit code 143, and the next run completes it', async ()
   });
   const runs = await store.query('select status from losant_usage.runs order by started_at');
   expect(runs.at(-1)).toEqual({ status: 'interrupted' });
-  expect(await store.query('select run_id from losant_usage.leases')).toEqual([]);
+  expect(await store.query('select run_id from losant_usage.lease')).toEqual([]);
   await platform.control('config', { latencyMs: 0 });
   const completion = await run(args);
   expect(completion.code).toBe(0);

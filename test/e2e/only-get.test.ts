@@ -36,7 +36,6 @@ const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
 const takeMethods = () => [...new Set(proxy.seen.splice(0).map((each) => each.replace(/ .*/, '')))];
 
 describe('Losant receives only GET requests', () => {
-  // Guarantee (Losant): Only org set and org delete can send Losant anything but GET.
   it('by the worker', async () => {
     const worker = installation.start(['worker'], { ...env, HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
     await until('the first run has ended', () => worker.stderr().includes('run finished'));

@@ -25,6 +25,8 @@ const PASSWORD = 'canary-password';
 const installation = useInstallation({ orgs: 3 });
 /** A database without the schema, in which a failed run must not create it. */
 const emptyDatabase = useTestDatabase({ template: false });
+/** Another one, because a database belongs to the instance of the first attempt. */
+const unknownDatabase = useTestDatabase({ template: false });
 
 /** Expects an error, checks what is true of every one, and returns it as `--json` prints it. */
 async function expectError(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {
@@ -72,15 +74,15 @@ describe('Losant', () => {
   });
 
   it('does not know the instance: exit code 2, which is on record', async () => {
-    const env = { ...DATABASE(), LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
+    const { url } = unknownDatabase;
+    const env = { DATABASE_URL: loginAs('migrator', url), LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
     const { message, hint } = await expectError(['run'], env, 2);
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
-    const attempt = `select api_url, last_error from losant_usage.instances where instance_id = '0123456789abcdef01234567'`;
-    expect(await ask(attempt)).toEqual([{ api_url: null, last_error: message }]);
+    const attempts = await queryOnce(url, 'select instance_id, api_url, last_error from losant_usage.instance');
+    expect(attempts).toEqual([{ instance_id: '0123456789abcdef01234567', api_url: null, last_error: message }]);
   });
 
-  // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
   it.each([6, -6])('has a clock that is %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
     const { platform } = installation;
     await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
@@ -117,7 +119,7 @@ it('every sslmode that encrypts verifies the certificate', async () => {
   expect(wrongHost.hint).toBe('in DATABASE_URL, use a host name that the certificate covers');
   const database = `the database at ${url.slice(url.indexOf('//') + 2)}`;
   expect(await expectDatabaseError(['run'], `${url}?sslmode=require`)).toEqual({
-    code: 'database_refused',
+    code: 'database_rejected',
     message: `No encrypted connection to ${database}: The server does not support SSL connections`,
     hint: 'enable TLS on the server, or remove sslmode from DATABASE_URL if the network path is trusted',
   });
@@ -172,7 +174,6 @@ it('a database that another program created is rejected by dry runs too', async 
 });
 
 describe('an embedded database', () => {
-  // Guarantee (Operation): Read-only commands and dry runs create nothing.
   it('that does not exist is an error, except for a check and a dry run of a run, and is not created', async () => {
     const store = createEmbeddedFolder();
     store.remove();

@@ -45,33 +45,48 @@ async function queryEmbedded(dataDir: string, statement: string): Promise<Row[]>
   }
 }
 
+/** The numbers of each stream: the columns of the view that has them, and the keys of the truth. */
 const COLUMNS = {
-  device_counts: ['created', 'deleted', 'total'],
-  notebook_minutes: ['minutes', 'completed', 'canceled', 'errored', 'timeout'],
-  payload_totals: ['billable_count', 'all_count', 'all_bytes'],
-  payload_sources: ['payload_type', 'source', 'count'],
-  payload_hours: ['billable_counts', 'all_counts', 'all_bytes'],
+  device_counts: { devices_created: 'created', devices_deleted: 'deleted', devices_total: 'total' },
+  notebook_minutes: {
+    notebook_minutes: 'minutes',
+    notebook_completed: 'completed',
+    notebook_canceled: 'canceled',
+    notebook_errored: 'errored',
+    notebook_timeout: 'timeout',
+  },
+  payload_totals: {
+    payload_billable_count: 'billable_count',
+    payload_all_count: 'all_count',
+    payload_all_bytes: 'all_bytes',
+  },
+  payload_sources: { payload_type: 'payload_type', source: 'source', count: 'count' },
+  payload_hours: { billable: 'billable_counts', all: 'all_counts', bytes: 'all_bytes' },
 } as const;
 
 export type Table = keyof typeof COLUMNS;
 /** Those of the default streams. */
 const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;
 
-/** The hours of every day that has any, in the order of COLUMNS. */
-const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
-    string_agg(payload_billable_count::text, ',' order by hour), string_agg(payload_all_count::text, ',' order by hour),
-    string_agg(payload_all_bytes::text, ',' order by hour)) as line
-  from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
+/** The hours of every day that has any. */
+const HOURS = `(select org_id, usage_date, string_agg(payload_billable_count::text, ',' order by hour) as billable,
+  string_agg(payload_all_count::text, ',' order by hour) as "all",
+  string_agg(payload_all_bytes::text, ',' order by hour) as bytes
+  from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date)`;
 
-/** Returns every row of the tables, and the hours. */
+const SOURCES: Readonly<Partial<Record<string, string>>> = {
+  payload_sources: 'losant_usage.payload_sources',
+  payload_hours: HOURS,
+};
+
+/** Returns the numbers of every stored cell. */
 export async function readStored({ query }: Pick<Store, 'query'>): Promise<string[]> {
-  const { payload_hours: _, ...tables } = COLUMNS;
-  const parts = Object.entries(tables).map(([table, names]) => {
-    const columns = names.map((name) => `${name}::text`);
+  const parts = Object.entries(COLUMNS).map(([table, names]) => {
+    const columns = Object.keys(names).map((name) => `"${name}"::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line
-      from losant_usage.${table}`;
+      from ${SOURCES[table] ?? 'losant_usage.daily_usage'} as t where "${Object.keys(names)[0]}" is not null`;
   });
-  const rows = await query([...parts, HOURS].join(' union all '));
+  const rows = await query(parts.join(' union all '));
   return rows.map(({ line }) => String(line)).sort();
 }
 
@@ -108,7 +123,9 @@ export async function readTruth(
 function linesOf(orgId: string, day: TruthDay, tables: readonly Table[]): string[] {
   return tables.flatMap((table) => {
     const rows = table === 'payload_sources' ? day[table] : [day[table]];
-    return rows.map((row) => [table, orgId, day.day, ...COLUMNS[table].map((column) => row[column])].join(' '));
+    return rows.map((row) =>
+      [table, orgId, day.day, ...Object.values(COLUMNS[table]).map((key) => row[key])].join(' '),
+    );
   });
 }
 

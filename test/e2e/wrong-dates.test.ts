@@ -4,8 +4,6 @@ import { jsonOf } from '../support/program.ts';
 import { ALL_FINAL, createTimedInstallation, runCompletely, standingsOf } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
-// Guarantee (Numbers): A cached response, recognized by Date or Age, is rejected and retried, and never removes a
-// number.
 test('a cached response fails only its cells, removes no number, and is retried at the next wake-up', async () => {
   const installation = await createTimedInstallation('2026-11-24T10:30:00Z');
   const { platform, moveTo, query } = installation;

@@ -45,8 +45,6 @@ test.each([
   expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${field}\r\n`);
 });
 
-// Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or formulas
-// in a CSV file.
 test('an independent parser reads every text, and none starts a formula', () => {
   const anyText = fc.oneof(
     fc.string({ unit: 'binary' }),

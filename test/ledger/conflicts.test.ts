@@ -2,10 +2,9 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
-import { claimDigests, recordDigests } from '../../src/ledger/attention.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
-import { recordAttempt, recordRetirement } from '../../src/ledger/instances.ts';
+import { syncTracks } from '../../src/ledger/expected.ts';
+import { recordAttempt, recordDigest } from '../../src/ledger/instance.ts';
 import { acquireLease, inTransaction, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { finishRun, interruptDeadRuns, recordFailedRun, startRun } from '../../src/ledger/runs.ts';
@@ -67,20 +66,6 @@ test.each(['repeatable read', 'serializable'])(
   },
 );
 
-test('an organization that another instance takes over while it is marked as deleted keeps its next reads', async () => {
-  const other = '5c00000000000000000000ff';
-  await ledger.createInstance(other);
-  await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
-  const takeOver = sql`
-    with moved as (
-      update losant_usage.organizations set instance_id = ${other}, deleted_on = null where org_id = ${orgId}
-    )
-    update losant_usage.coverage set next_read_at = now() where org_id = ${orgId}`;
-  await meet(takeOver, () => createExpectedCells(ledger.writer()));
-  const cells = sql`select standing, next_read_at = now() as is_due from losant_usage.coverage where org_id = ${orgId}`;
-  expect(await ledger.listAsWriter(cells)).toEqual(['waiting true']);
-});
-
 test.runIf(endsLockWaits)('of two transactions that end in a deadlock, both take effect', async () => {
   const otherOrgId = await ledger.expectDays(range, ['device_counts']);
   let waiting = 0;
@@ -110,7 +95,7 @@ describe('a conflict', () => {
       `drop sequence if exists public.writes; create sequence public.writes;
       grant usage on sequence public.writes to losant_usage_writer; delete from losant_usage.runs`,
     );
-    await sql`delete from losant_usage.leases`.execute(ledger.db);
+    await sql`delete from losant_usage.lease`.execute(ledger.db);
   });
 
   const FAILS_FIRST = `if nextval('public.writes') = 1 then raise deadlock_detected; end if;
@@ -122,16 +107,15 @@ describe('a conflict', () => {
     requests: 0,
   };
   const finished = { status: 'complete', range: null, counts: COUNTS, failures: [], error: null } as const;
-  const run = { instance_id: INSTANCE, kind: 'manual', is_full: true, host: 'one', version: '1' } as const;
-  const candidate = { instanceId: INSTANCE, runId: RUN_1, host: 'one' };
-  const claim = { claimId: RUN_1, day: DAY, instanceIds: [INSTANCE] };
-  const foreignOrg = { orgId: 'f'.repeat(24), problem: 'no name' };
+  const run = { kind: 'manual', is_full: true, host: 'one', version: '1' } as const;
+  const candidate = { runId: RUN_1, host: 'one' };
+  const listedOrg = { orgId: 'f'.repeat(24), problem: 'no name' };
 
   test.each<[string, string, (db: Kysely<Schema>) => Promise<unknown>, failure?: string]>([
-    ['an attempt', 'instances', (db) => recordAttempt(db, INSTANCE)],
-    ['a retirement', 'instances', () => recordRetirement(ledger.writer())],
-    ['a changed policy', 'instances', () => applyPolicy(ledger.writer())],
-    ['a list', 'organizations', () => upsertOrganizations(ledger.writer(), [foreignOrg])],
+    ['an attempt', 'instance', (db) => recordAttempt(db, INSTANCE)],
+    ['a digest', 'instance', () => recordDigest(ledger.writer(), DAY)],
+    ['a changed policy', 'instance', () => applyPolicy(ledger.writer())],
+    ['a list', 'organizations', () => upsertOrganizations(ledger.writer(), [listedOrg])],
     ['a deletion', 'organizations', () => markDeleted(ledger.writer(), { orgIds: [orgId], today: DAY })],
     ['chosen streams', 'tracks', () => syncTracks(ledger.writer(), { streams: ['payload_totals'], selection: null })],
     ['a backfill', 'coverage', () => ledger.backfill(DAY, { force: true })],
@@ -140,8 +124,7 @@ describe('a conflict', () => {
     ['the start of a run', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 })],
     ['a start', 'runs', (db) => startRun(db, { ...run, run_id: RUN_1 }), 'serialization_failure'],
     ['a run that never began', 'runs', (db) => recordFailedRun(db, { ...run, run_id: RUN_1 }, 'no')],
-    ['a lease', 'leases', (db) => acquireLease(db, candidate)],
-    ['the claim of a digest', 'digests', (db) => claimDigests({ ...claim, db })],
+    ['a lease', 'lease', (db) => acquireLease(db, candidate)],
   ])('of %s is tried again', async (_, table, work, failure = 'deadlock_detected') => {
     const fails = FAILS_FIRST.replace('deadlock_detected', failure);
     await ledger.withTrigger(table, fails, () => work(ledger.db), 'before insert or update');
@@ -149,7 +132,7 @@ describe('a conflict', () => {
     expect(repeated).toHaveLength(1);
   });
 
-  test('of what ends a run, a lease or a digest is tried again', async () => {
+  test('of what ends a run or a lease is tried again', async () => {
     const lease = await acquireLease(ledger.db, candidate);
     await startRun(ledger.db, { ...run, run_id: RUN_1 });
     await startRun(ledger.db, { ...run, run_id: RUN_2 });
@@ -159,25 +142,10 @@ describe('a conflict', () => {
       );
     await fails('runs', () => finishRun(ledger.db, RUN_1, finished));
     await fails('runs', () => interruptDeadRuns(ledger.db, lease));
-    await fails('leases', () => renewLease(ledger.db, lease));
-    await fails('leases', () => releaseLease(ledger.db, lease));
-    await claimDigests({ ...claim, db: ledger.db });
-    const sent = { outcome: 'sent', error: null, newItems: [] } as const;
-    await fails('digests', () => recordDigests({ ...claim, db: ledger.db }, sent));
-    expect(await ledger.list(sql`select outcome from losant_usage.digests`)).toEqual(['sent']);
+    await fails('lease', () => renewLease(ledger.db, lease));
+    await fails('lease', () => releaseLease(ledger.db, lease));
     const statuses = sql`select status from losant_usage.runs order by run_id`;
     expect(await ledger.list(statuses)).toEqual(['complete', 'interrupted']);
-    expect(await ledger.listAsWriter(sql`select from losant_usage.leases`)).toEqual([]);
-  });
-
-  test('of a list hides no organization of another instance', async () => {
-    const instanceId = '5c0000000000000000000002';
-    await ledger.createInstance(instanceId);
-    const list = [foreignOrg, { orgId, problem: 'no name' }];
-    let foreignOrgs: unknown;
-    await ledger.withTrigger('organizations', FAILS_FIRST, async () => {
-      foreignOrgs = await upsertOrganizations(ledger.writer({ instanceId }), list);
-    });
-    expect(foreignOrgs).toMatchObject([{ orgId, ownerId: INSTANCE }]);
+    expect(await ledger.listAsWriter(sql`select from losant_usage.lease`)).toEqual([]);
   });
 });

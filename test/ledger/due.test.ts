@@ -1,123 +1,84 @@
 /** Which cells are due, and what sets the time of their next read. */
-import { RawNode, sql } from 'kysely';
+import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import {
   applyPolicy,
   countDueCells,
-  type DueCursor,
+  type DueFilter,
   type DueScope,
   hasGaps,
+  readDueDays,
   readDuePage,
   retryFailedCells,
 } from '../../src/ledger/due.ts';
-import type { InstanceLedger, LedgerWriter } from '../../src/ledger/lease.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
-import { devices, failed, minutes, omitted, POLICY, refused, report } from '../usage/cells.ts';
+import { devices, failed, omitted, POLICY, refused, report } from '../usage/cells.ts';
 import { cellResponse, deviceResponse, deviceResponseAt, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
 const BOTH = ['device_counts', 'notebook_minutes'];
 const ALL: DueScope = { orgIds: null, streams: null, range: null };
+const NOTHING: DueFilter = { startMs: null, excludedStreams: [], excludedOrgIds: [] };
 
 const setNext = (orgId: string, day: string, next: string | null) =>
-  ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}
+  ledger.write(sql`update losant_usage.coverage set next_read_at = ${next}
     where org_id = ${orgId} and usage_date = ${day}`);
-const ANY_DAY = { from: null, to: null, daysBefore: 0 };
-const START: DueCursor = { ...ANY_DAY, afterOrgId: '', sinceMs: null, startMs: null, refusedStreams: [] };
-const page = (scope: Partial<DueScope> = {}, cursor: Partial<DueCursor> = {}, changes: Partial<InstanceLedger> = {}) =>
-  readDuePage(ledger.writer(changes), { ...ALL, ...scope }, { ...START, ...cursor });
+const days = (scope: Partial<DueScope> = {}, filter: Partial<DueFilter> = {}) =>
+  readDueDays(ledger.writer(), { ...ALL, ...scope }, { ...NOTHING, ...filter });
+const page = (day: string, scope: Partial<DueScope> = {}, filter: Partial<DueFilter> = {}, afterOrgId = '') =>
+  readDuePage(ledger.writer(), { ...ALL, ...scope }, { ...NOTHING, ...filter }, { day, afterOrgId });
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
   cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
 
-type Db = LedgerWriter['db'];
-
-/** Returns the plan of a statement that `work` executes, as if joins of all rows were better than lookups. */
-async function explainAsJoin(text: string, work: (db: Db) => Promise<unknown>): Promise<string> {
-  const nodes: RawNode[] = [];
-  const withNode = (db: Db, transform: (node: RawNode) => RawNode) =>
-    db.withPlugin({
-      transformQuery: ({ node }) => (node.kind === 'RawNode' ? transform(node) : node),
-      transformResult: async ({ result }) => result,
-    });
-  await work(
-    withNode(ledger.db, (node) => {
-      nodes.push(node);
-      return node;
-    }),
-  );
-  const node = nodes.find(({ sqlFragments }) => sqlFragments.join('').includes(text));
-  const [first = '', ...others] = node?.sqlFragments ?? [];
-  const explain = RawNode.create([`explain ${first}`, ...others], node?.parameters ?? []);
-  return await ledger.db.transaction().execute(async (trx) => {
-    await sql`set local enable_seqscan = off`.execute(trx);
-    await sql`set local enable_nestloop = off`.execute(trx);
-    const { rows } = await sql`select`.execute(withNode(trx, () => explain));
-    return JSON.stringify(rows);
-  });
-}
-
-test('new cells are looked up by key, even before the planner has statistics', async () => {
-  await ledger.createOrg();
-  const plan = await explainAsJoin('as expected', async (db) => await ledger.prepare({ db }));
-  expect(plan).toContain('(org_id = t.org_id) AND (usage_date = (day.day)::date) AND (stream = t.stream)');
-  expect(plan).toContain('(org_id = t_1.org_id) AND (usage_date = ((day_1.day)::date))');
-});
-
-describe('a page of due cells', () => {
-  test('has exactly the cells whose next read has come', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+describe('what is due', () => {
+  test('is every cell whose next read has come, by day, newest first', async () => {
+    const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
+    await setNext(orgId, '2026-11-20', '2026-11-24T00:00:00.000Z');
     await setNext(orgId, '2026-11-21', '2026-11-24T00:15:00.001Z');
     await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
     await setNext(orgId, '2026-11-23', null);
-    expect(show(await page())).toEqual([`${orgId.slice(-2)} 11-22 device_counts`]);
+    expect(await days()).toEqual(['2026-11-22', '2026-11-20']);
+    expect(await page('2026-11-23')).toEqual([]);
   });
 
-  test('is read by organization, even before the planner has statistics', async () => {
-    await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
-    const plan = await explainAsJoin('', async (db) => await page({}, {}, { db }));
-    expect(plan.match(/coverage_due/g)).toHaveLength(2);
-    expect(plan.match(/Index Cond: \(\(org_id = o(?:_1)?\.org_id\)/g)).toHaveLength(2);
-    expect(plan).not.toContain('coverage_pkey');
+  test('comes by organization, with the days before that fit into the same request', async () => {
+    const one = await ledger.expectDays({ from: '2026-10-20', to: '2026-11-23' }, DEVICES);
+    const two = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-22' }, DEVICES);
+    const cells = await page('2026-11-23');
+    expect([cells.length, cells.map(({ day }) => day).toSorted()[0]]).toEqual([31, '2026-10-24']);
+    expect(show(await page('2026-11-22', {}, {}, one))).toEqual([`${two.slice(-2)} 11-22 device_counts`]);
+    expect(await page('2026-11-22', {}, {}, two)).toEqual([]);
   });
 
-  test('has only cells of the scope, of the days of the cursor, and of streams that are not rejected', async () => {
-    const days = { from: '2026-11-22', to: '2026-11-23' };
-    const one = await ledger.expectDays(days, ['device_counts', 'payload_totals']);
-    const two = await ledger.expectDays(days, DEVICES);
+  test('is only in the scope, and not of streams or organizations that the run excludes', async () => {
+    const range = { from: '2026-11-22', to: '2026-11-23' };
+    const one = await ledger.expectDays(range, ['device_counts', 'payload_totals']);
+    const two = await ledger.expectDays(range, DEVICES);
     const [a, b] = [one.slice(-2), two.slice(-2)];
-    const range = { from: '2026-11-22', to: '2026-11-22' };
-    const totals = { streams: ['payload_totals'] };
-    const rejectedTotals = { refusedStreams: ['payload_totals'] };
-    for (const [scope, cursor, expected] of [
-      [{ orgIds: [two] }, {}, [`${b} 11-22 device_counts`, `${b} 11-23 device_counts`]],
-      [totals, { from: '2026-11-23' }, [`${a} 11-23 payload_totals`]],
-      [{ orgIds: [one] }, { ...rejectedTotals, to: '2026-11-22' }, [`${a} 11-22 device_counts`]],
-      [{ orgIds: [two], range }, {}, [`${b} 11-22 device_counts`]],
-      [{ range }, { from: '2026-11-23' }, []],
+    const first = { range: { from: '2026-11-22', to: '2026-11-22' } };
+    for (const [scope, filter, expected] of [
+      [{ orgIds: [two], ...first }, {}, [`${b} 11-22 device_counts`]],
+      [{ streams: ['payload_totals'], ...first }, {}, [`${a} 11-22 payload_totals`]],
+      [{ orgIds: [one], ...first }, { excludedStreams: ['payload_totals'] }, [`${a} 11-22 device_counts`]],
+      [first, { excludedOrgIds: [one] }, [`${b} 11-22 device_counts`]],
     ] as const) {
-      expect(show(await page(scope, cursor))).toEqual(expected);
+      expect(await days(scope, filter)).toEqual(['2026-11-22']);
+      expect(show(await page('2026-11-22', scope, filter))).toEqual(expected);
     }
-    expect(await page({}, {}, { instanceId: '5c00000000000000000000ff' })).toEqual([]);
-    expect(await countDueCells(ledger.writer(), { ...ALL, range })).toBe(3);
+    expect(await countDueCells(ledger.writer(), { ...ALL, ...first })).toBe(3);
   });
 
-  test('has no cells past the horizon, even if their next read has come', async () => {
+  test('is not past the horizon, and not what the run has attempted', async () => {
     const orgId = await ledger.expectDays({ from: '2026-08-25', to: '2026-08-26' }, DEVICES);
     await setNext(orgId, '2026-08-25', '2026-11-24T00:00:00.000Z');
-    expect(show(await page())).toEqual([`${orgId.slice(-2)} 08-26 device_counts`]);
-  });
-
-  test('with sinceMs has only cells that were set due after that time and after their last read', async () => {
-    const orgId = await ledger.expectDays({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
-    await ledger.load(['2026-11-22', '2026-11-23'].map((day) => cellResponse(orgId, 'device_counts', day, failed)));
-    await ledger.setTime('2026-11-24T00:30:00.000Z');
-    await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
-    await setNext(orgId, '2026-11-23', '2026-11-24T00:20:00.000Z');
-    const since = { sinceMs: Date.parse('2026-11-24T00:10:00.000Z') };
-    expect(show(await page({}, since))).toEqual([`${orgId.slice(-2)} 11-23 device_counts`]);
-    expect(await page({}, { sinceMs: Date.parse('2026-11-24T00:20:00.000Z') })).toEqual([]);
+    expect(await days()).toEqual(['2026-08-26']);
+    const startMs = ledger.nowMs;
+    await ledger.load([cellResponse(orgId, 'device_counts', '2026-08-26', failed)]);
+    await setNext(orgId, '2026-08-26', '2026-11-24T00:00:00.000Z');
+    expect(await days({}, { startMs })).toEqual([]);
+    expect(await days({}, { startMs: startMs + 1 })).toEqual(['2026-08-26']);
   });
 });
 
@@ -173,29 +134,6 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
     expect([next[0], next[2], next[4], next[5]]).toEqual(expected);
   });
 
-  test('keeps retries, and the recheck of an omitted zero after an hour', async () => {
-    await ledger.prepare();
-    const orgId = await ledger.expectDays({ from: '2026-11-19', to: '2026-11-20' }, BOTH);
-    await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-20', refused),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-20', omitted),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-19', report(minutes(1, 1))),
-    ]);
-    await apply({ ...POLICY, readAtHours: [0, 72, 720] });
-    expect((await ledger.cells(orgId)).slice(1)).toEqual([
-      '11-19 notebook_minutes final  11-27T00:00',
-      '11-20 device_counts missing refused 11-24T02:15',
-      '11-20 notebook_minutes stored  11-24T01:15',
-    ]);
-  });
-
-  test('keeps the least hours after which a read ever made cells final, of which packs speak', async () => {
-    await ledger.prepare();
-    for (const finalAfterHours of [72, 48, 96]) await apply({ ...POLICY, finalAfterHours });
-    const { rows } = await sql`select policy from losant_usage.instances`.execute(ledger.db);
-    expect(rows).toEqual([{ policy: { ...POLICY, finalAfterHours: 96, leastFinalAfterHours: 48 } }]);
-  });
-
   test('a longer horizon makes failed cells due again, and a shorter one makes cells unavailable', async () => {
     await ledger.setTime('2026-08-23T00:15:00.000Z');
     await ledger.prepare({ streams: [] });
@@ -224,8 +162,7 @@ test('a scope has gaps if a cell in it is a gap, or is stored and its last read 
   const orgId = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-22' }, BOTH);
   const read = (stream: string, verdict: Verdict, seconds = 0) =>
     ledger.load([{ ...cellResponse(orgId, stream, '2026-11-22', verdict), sentAtMs: ledger.nowMs + seconds * 1_000 }]);
-  const hasGapsIn = (scope: Partial<DueScope> = {}, changes: Partial<InstanceLedger> = {}) =>
-    hasGaps(ledger.writer(changes), { ...ALL, ...scope });
+  const hasGapsIn = (scope: Partial<DueScope> = {}) => hasGaps(ledger.writer(), { ...ALL, ...scope });
   await read('device_counts', report(devices(4, 1, 17)));
   for (const [scope, expected] of [
     [{}, true],
@@ -237,7 +174,6 @@ test('a scope has gaps if a cell in it is a gap, or is stored and its last read 
   ] as const) {
     expect(await hasGapsIn(scope)).toBe(expected);
   }
-  expect(await hasGapsIn({}, { instanceId: '5c00000000000000000000ff' })).toBe(false);
   await read('notebook_minutes', omitted);
   expect(await hasGapsIn()).toBe(false);
   await read('device_counts', failed, 1);

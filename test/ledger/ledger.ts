@@ -13,14 +13,12 @@ import {
 } from '../../src/ledger/expected.ts';
 import { beginWriting, inTransaction } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
-import { addToTracks } from '../../src/ledger/tracks.ts';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
 import type { CellKey, CellResponse, CellUpdate, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
-import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
 import { asOwner, asWriter, openAs } from '../support/databases.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
@@ -28,10 +26,6 @@ import { devices, POLICY, report } from '../usage/cells.ts';
 export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
 export const RUN_2 = '00000000-0000-4000-8000-000000000002';
-
-/** Computes our sums of every day that has any. */
-export const COMPUTE_SUMS = sql`select losant_usage_internal.compute_our_sums(d.instance_id, d.usage_date)
-  from (select distinct instance_id, usage_date from losant_usage.instance_totals) as d`;
 
 export const at = (instant: string): number => Date.parse(instant);
 
@@ -141,20 +135,12 @@ export class Ledger {
     });
   }
 
-  /** Executes statements that only the program may. */
-  async asProgram(...statements: readonly RawBuilder<unknown>[]): Promise<void> {
+  /** Executes statements as the writer, in one transaction. */
+  async write(...statements: readonly RawBuilder<unknown>[]): Promise<void> {
     const execute = async (trx: Kysely<Schema>) => {
       for (const statement of statements) await statement.execute(trx);
     };
     await (this.#trx ? execute(this.#trx) : inTransaction({ db: this.db, lease: null }, execute));
-  }
-
-  /** Adds another instance, unless there is one with this ID. */
-  async createInstance(instanceId: string): Promise<void> {
-    await this.asProgram(
-      sql`insert into losant_usage.instances (instance_id, api_url) values (${instanceId}, 'https://api.example.com')
-        on conflict do nothing`,
-    );
   }
 
   /** Counts the statements with this text that wait for a lock of another session. */
@@ -164,25 +150,25 @@ export class Ledger {
     return rows.length;
   }
 
-  async createOrg({ createdOn = null as string | null, instanceId = INSTANCE } = {}) {
+  async createOrg({ createdOn = null as string | null } = {}) {
     this.#orgs += 1;
     const orgId = `5d${String(this.#orgs).padStart(22, '0')}`;
-    await this.asProgram(
-      sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
-        values (${orgId}, ${instanceId}, ${`Acme ${this.#orgs}`}, ${createdOn}, now(), now())`,
+    await this.write(
+      sql`insert into losant_usage.organizations (org_id, name, created_on, first_seen_at, last_seen_at)
+        values (${orgId}, ${`Acme ${this.#orgs}`}, ${createdOn}, now(), now())`,
     );
     return orgId;
   }
 
   async setOrg(orgId: string, assignment: RawBuilder<unknown>): Promise<void> {
-    await this.asProgram(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
+    await this.write(sql`update losant_usage.organizations set ${assignment} where org_id = ${orgId}`);
   }
 
   /** Adds organizations with the IDs from 1 on. */
   async createOrgs(count: number): Promise<void> {
-    await this.asProgram(
-      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now()
+    await this.write(
+      sql`insert into losant_usage.organizations (org_id, name, first_seen_at, last_seen_at)
+        select lpad(n::text, 24, '0'), 'Acme', now(), now()
         from generate_series(1, ${count}::integer) as n`,
     );
   }
@@ -204,18 +190,17 @@ export class Ledger {
   /** Deletes all organizations with their rows, and resets the instance. */
   async clear(): Promise<void> {
     const ofOrgs = ['coverage', 'usage_days', 'tracks', 'waivers', 'organization_history', 'organizations'];
-    const tables = ['attention_items', 'digests', 'instance_totals', ...ofOrgs];
-    await asOwner(this.url, asProgram(tables.map((table) => `delete from losant_usage.${table}`).join(';')));
-    await this.asProgram(
-      sql`update losant_usage.instances set new_orgs_from = null, collected_from = null, horizon_day = null, policy = '{}',
-        org_transferred_on = null, attention_at = null, listed_at = null, list_problem = null, last_error = null`,
+    const tables = ['instance_totals', ...ofOrgs];
+    await asOwner(this.url, tables.map((table) => `delete from losant_usage.${table}`).join(';'));
+    await this.write(
+      sql`update losant_usage.instance set new_orgs_from = null, policy = '{}', digest_on = null, listed_at = null,
+        list_problem = null, last_error = null`,
     );
   }
 
   /** Returns the ledger for a run without a lease, because nobody else writes. */
   writer(changes: Partial<RunLedger> = {}): RunLedger {
-    const instance = { db: this.db, instanceId: INSTANCE, policy: POLICY, now: () => this.#nowMs };
-    return { ...instance, runId: RUN_1, lease: null, ...changes };
+    return { db: this.db, policy: POLICY, now: () => this.#nowMs, runId: RUN_1, lease: null, ...changes };
   }
 
   /** Does what a run does before it reads. */
@@ -227,37 +212,35 @@ export class Ledger {
     await createExpectedCells(writer);
   }
 
-  /** Adds days to the tracks of an organization, with what `work` does in the same transaction. */
-  async addTracks(
-    orgId: string,
-    streams: readonly string[],
-    { from, to }: DayRange,
-    work?: (trx: Kysely<Schema>) => Promise<void>,
-  ): Promise<void> {
-    const days = sql`select ${orgId} as org_id, stream, ${from}::date as first_day, ${to}::date as last_day
-      from unnest(${streams}::text[]) as stream`;
-    await inTransaction({ db: this.db, lease: null }, async (trx) => {
-      await addToTracks(trx, days);
-      await work?.(trx);
-    });
-  }
-
-  /** Creates the cells of days of an organization, by default a new one, by a track that ends with them. */
-  async expectDays(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
+  /** Tracks an organization, by default a new one, on these days only, and creates their cells. */
+  async expectDays({ from, to }: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.createOrg());
-    await this.addTracks(id, streams, days, (trx) => createExpectedCellsOf(trx, [id], { policy: POLICY }));
+    await inTransaction({ db: this.db, lease: null }, async (trx) => {
+      await sql`
+        insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+        select ${id}, stream, ${from}::date, ${from}::date, ${to}::date
+        from unnest(${streams}::text[]) as stream`.execute(trx);
+      await createExpectedCellsOf(trx, [id], POLICY);
+    });
     return id;
   }
 
   /** Backfills the days of `FROM..TO`. Returns how many cells became due. */
   async backfill(days: string, options: Partial<MarkDueOptions> = {}, changes: Partial<RunLedger> = {}) {
-    const defaults = { orgIds: null, streams: null, range: toRange(days), insertsCells: true, force: false };
+    const defaults = { orgIds: null, streams: null, range: toRange(days), extendsTracks: true, force: false };
     return await markDaysDue(this.writer(changes), { ...defaults, ...options });
   }
 
   /** Waives the days of `FROM..TO` as a person does, and returns the cells. */
   async waiveDays(orgId: string, days: string, changes: Partial<Waiver> = {}): Promise<CellKey[]> {
-    const waiver = { orgIds: [orgId], streams: null, range: toRange(days), reason: 'known outage', policy: POLICY };
+    const waiver = {
+      orgIds: [orgId],
+      streams: null,
+      range: toRange(days),
+      reason: 'known outage',
+      isZeroed: false,
+      policy: POLICY,
+    };
     return await waiveCells(this.db, { ...waiver, ...changes });
   }
 
@@ -299,7 +282,7 @@ export class Ledger {
     return await this.list(sql`
       select stream, to_char(first_day, 'MM-DD') as first, to_char(next_day, 'MM-DD') as next,
         coalesce(to_char(last_day, 'MM-DD'), '') as last
-      from losant_usage.tracks where org_id = ${orgId} order by stream, first_day`);
+      from losant_usage.tracks where org_id = ${orgId} order by stream`);
   }
 
   async drop(): Promise<void> {
@@ -309,7 +292,7 @@ export class Ledger {
   }
 }
 
-/** Creates a database with one instance, whose clock stands at `now`. */
+/** Creates a database whose clock stands at `now`. */
 export async function createLedgerDatabase(now: string): Promise<LedgerDatabase> {
   const database = await createClockDatabase();
   const { url } = database;
@@ -318,8 +301,7 @@ export async function createLedgerDatabase(now: string): Promise<LedgerDatabase>
   const reader = await openAs('reader', url);
   await asWriter(
     url,
-    asProgram(`insert into losant_usage.instances (instance_id, api_url)
-      values ('${INSTANCE}', 'https://api.example.com')`),
+    `insert into losant_usage.instance (instance_id, api_url) values ('${INSTANCE}', 'https://api.example.com')`,
   );
   return { handle, reader, url, nowMs: at(now), drop: () => database.drop() };
 }

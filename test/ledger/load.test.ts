@@ -4,13 +4,12 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { acquireLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
+import type { CellResponse } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { openAs } from '../support/databases.ts';
-import { containing } from '../support/texts.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
-import { devices, failed, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
-import { at, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
+import { devices, failed, hours, minutes, report, sources, totals } from '../usage/cells.ts';
+import { at, cellResponse, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const DAY = '2026-11-20';
 const ALL = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
@@ -46,18 +45,17 @@ describe('a load', () => {
     ]);
     const stored = { ...devices(4, 1, 17), ...minutes(17, 4), ...sources(21), ...hours(17, 21, 900) };
     expect(await numbersOf(orgId)).toEqual([{ numbers: { ...stored, ...totals(17, 21, 9_007_199_254_740_991) } }]);
-    const row = sql`select standing, is_stored, is_reported, omissions, revision, failed_reads, last_read_at,
+    const row = sql`select standing, is_stored, is_reported, revision, failed_reads, last_read_at,
         last_attempt_at, first_loaded_at, next_read_at, finalized_at, run_id, reason, detail, encode(response_sha256, 'hex')
       from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
     const sentAt = '2026-11-22T12:00:00.000Z';
     const times = `${sentAt} ${sentAt} ${sentAt} 2026-11-23T00:00:00.000Z -`;
-    expect(await ledger.listAsWriter(row)).toEqual([`stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`]);
+    expect(await ledger.listAsWriter(row)).toEqual([`stored true true 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`]);
     expect(await revisionsOf(orgId)).toEqual([]);
     const written = { result: 'loaded', differences: null };
     expect(result[0]).toMatchObject({ ...written, cell: { standing: 'stored' }, previous: { wasFinal: false } });
   });
 
-  // Guarantee (Numbers): Reading the same numbers again writes neither numbers nor a revision.
   test('of equal numbers updates no row of numbers', async () => {
     const orgId = await createOrg('device_counts');
     const final = { ...deviceResponse(orgId, 4, 1, 17), sentAtMs: at('2026-11-24T11:00:00.000Z') };
@@ -71,7 +69,6 @@ describe('a load', () => {
     expect(await ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
-  // Guarantee (Changes): Every change of a number after its first load is recorded with old and new value and its run.
   test('of other numbers records the differences, even of final numbers', async () => {
     const orgId = await createOrg('device_counts', 'payload_sources');
     const late = at('2026-11-24T12:00:00.000Z');
@@ -122,76 +119,17 @@ describe('a load', () => {
   });
 });
 
-describe('counterparts', () => {
-  type Verdicts = Readonly<Record<string, Verdict>>;
-  const load = async (orgId: string, verdicts: Verdicts) => {
-    const batch = Object.entries(verdicts).map(([stream, verdict]) => cellResponse(orgId, stream, DAY, verdict));
-    const updates = await ledger.load(batch);
-    return updates.map(({ cell, problem }) => `${cell.stream} ${cell.standing} ${problem?.code}`);
-  };
-  const nonzero = report(totals(17, 21, 900));
-
-  test.each<[string, before: Verdicts, Verdicts, expected: readonly string[]]>([
-    [
-      'of the same batch count, whatever its order: sources are applied first',
-      {},
-      { payload_hours: omitted, payload_totals: omitted, payload_sources: report(sources(21)) },
-      ['payload_sources stored undefined', 'payload_totals waiting contradicted', 'payload_hours waiting contradicted'],
-    ],
-    [
-      'that their own batch reports are applied before what it omits',
-      {},
-      { payload_sources: omitted, payload_totals: nonzero },
-      ['payload_totals stored undefined', 'payload_sources waiting contradicted'],
-    ],
-    [
-      'that their own batch reports in part, which contradicts itself, are applied before what it omits',
-      {},
-      { payload_sources: omitted, payload_totals: report(totals(17, 0, 900), 'payload_all_count') },
-      ['payload_totals waiting contradicted', 'payload_sources waiting contradicted'],
-    ],
-    [
-      'that their own batch reports as zero confirm what it omits',
-      { payload_totals: nonzero },
-      { payload_sources: omitted, payload_totals: report(totals(0, 0, 0)) },
-      ['payload_totals stored undefined', 'payload_sources stored undefined'],
-    ],
-    [
-      'that their own batch reports as zero in part wait for what it omits',
-      {},
-      { payload_totals: report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes'), payload_sources: omitted },
-      ['payload_sources stored undefined', 'payload_totals stored undefined'],
-    ],
-    [
-      'that are stored contradict an omission',
-      { payload_totals: nonzero },
-      { payload_sources: omitted },
-      ['payload_sources waiting contradicted'],
-    ],
-  ])('%s', async (_, before, batch, expected) => {
-    const orgId = await createOrg(...new Set([...Object.keys(before), ...Object.keys(batch)]));
-    await load(orgId, before);
-    expect(await load(orgId, batch)).toEqual(expected);
-  });
-
-  test('that are expected but not stored are waited for; those that are not expected are not', async () => {
-    const [one, other] = [await createOrg('payload_totals', 'payload_sources'), await createOrg('payload_totals')];
-    expect(await load(one, { payload_totals: omitted })).toEqual(['payload_totals waiting unconfirmed']);
-    expect(await load(other, { payload_totals: omitted })).toEqual(['payload_totals stored undefined']);
-  });
-});
-
 describe('a batch', () => {
   test('is loaded only under the current lease', async () => {
     const orgId = await createOrg('device_counts');
-    const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    const lease = await acquireLease(ledger.db, { runId: RUN_1, host: 'one' });
     await ledger.load([deviceResponse(orgId, 4, 1, 17)], { lease });
-    await sql`update losant_usage.leases set expires_at = expires_at - interval '2 minutes'`.execute(ledger.db);
-    await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
+    await sql`update losant_usage.lease set expires_at = expires_at - interval '2 minutes'`.execute(ledger.db);
+    await acquireLease(ledger.db, { runId: RUN_2, host: 'two' });
     const loadByFormerHolder = ledger.load([deviceResponse(orgId, 9, 9, 9)], { lease });
     await expect(loadByFormerHolder).rejects.toMatchObject({ name: 'BusyError', kind: 'lease_lost' });
     expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
-    await sql`delete from losant_usage.leases`.execute(ledger.db);
+    await sql`delete from losant_usage.lease`.execute(ledger.db);
   });
 
   test('whose commit was not confirmed counts as loaded, and is not loaded again', async () => {
@@ -257,14 +195,6 @@ describe('a batch', () => {
   });
 });
 
-test('our sums of the day are added up once each, even before the planner has statistics', async () => {
-  const functions = ['metric_sums', 'unsettled_counts', 'counterpart_sums'];
-  const calls = functions.map((name) => `losant_usage_internal.${name}('${INSTANCE}', '${DAY}')`);
-  const plan = await ledger.listAsWriter(sql`explain (costs off) select from ${sql.raw(calls.join(', '))}`);
-  const scans = functions.map((name) => containing(`Function Scan on ${name}`));
-  expect(plan).toEqual(expect.arrayContaining(scans));
-});
-
 describe('quarantined responses', () => {
   const problem = 'created: is negative (-1)';
   const newCells = () => ledger.expectDays({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
@@ -310,7 +240,7 @@ describe('quarantined responses', () => {
     ['25 hours', 2],
   ])('that differ in nothing but their bodies are stored again after a day, not after %s', async (age, rows) => {
     const orgId = await newCells();
-    await ledger.asProgram(sql`
+    await ledger.write(sql`
       insert into losant_usage.quarantine
         (org_id, stream, first_day, last_day, reason, detail, body_sha256, body_truncated, run_id, body_gzip, seen_at)
       select ${orgId}, 'device_counts', ${DAY}::date, ${DAY}::date, 'invalid_value', ${problem}, '', false,

@@ -3,11 +3,10 @@ import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
-import { computeOurSums } from '../../src/ledger/instances.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
 import { devices, POLICY, report } from '../usage/cells.ts';
-import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
+import { cellResponse, useLedger } from './ledger.ts';
 
 const NOW = '2026-11-24T00:15:00.000Z';
 const A = '5a000000000000000000000a';
@@ -18,11 +17,11 @@ const ledger = useLedger(NOW);
 beforeEach(async () => {
   await ledger.clear();
   const days = sql`(values (date '2026-11-21'), ('2026-11-20')) as d (day)`;
-  await ledger.asProgram(
-    sql`update losant_usage.instances set horizon_day = '2026-08-20', new_orgs_from = '2026-11-20'`,
+  await ledger.write(
+    sql`update losant_usage.instance set new_orgs_from = '2026-11-20'`,
     ...[B, A].flatMap((orgId) => [
-      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-        values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`,
+      sql`insert into losant_usage.organizations (org_id, name, first_seen_at, last_seen_at)
+        values (${orgId}, 'Acme', now(), now())`,
       sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
         values (${orgId}, 'notebook_minutes', '2026-11-20', '2026-11-22'), (${orgId}, 'device_counts',
         '2026-11-20', '2026-11-22')`,
@@ -35,7 +34,6 @@ beforeEach(async () => {
   );
 });
 
-const MOVE_CREATION = sql`update losant_usage.organizations set created_on = '2026-11-22'`;
 const firstOrg = sql`select from losant_usage.organizations where org_id = ${A}`;
 const lastOrg = sql`select from losant_usage.organizations where org_id = ${B}`;
 const firstCell = sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`;
@@ -94,7 +92,7 @@ const deleteBoth: Work = async () => {
 };
 
 test.each<[string, Work]>([
-  ['forced days', () => ledger.backfill('2026-11-18..2026-11-21', { insertsCells: false, force: true })],
+  ['forced days', () => ledger.backfill('2026-11-18..2026-11-21', { extendsTracks: false, force: true })],
   ['failed reads', () => retryFailedCells(ledger.writer(), ALL)],
   ['a changed policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
   ['days past the horizon', () => createExpectedCells(ledger.writer({ policy: SHORT_HORIZON }))],
@@ -108,28 +106,4 @@ test('usage_days: a backfill has locked no day while it waits for a cell', async
   const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
   const work = () => ledger.backfill('2026-11-18..2026-11-21', { force: true });
   expect(await leavesFree(work, firstCell, day)).toBe(true);
-});
-
-test('usage_days: whoever marks cells unavailable has locked no day while it waits for another cell', async () => {
-  await ledger.setOrg(B, sql`deleted_on = '2026-11-22'`);
-  await ledger.setOrg(A, sql`created_on = '2026-11-22'`);
-  const day = sql`select from losant_usage.usage_days where org_id = ${B} and usage_date = '2026-11-21'`;
-  expect(await leavesFree(() => createExpectedCells(ledger.writer()), firstCell, day)).toBe(true);
-});
-
-const key = (day: string, metric: string) =>
-  sql`select from losant_usage.instance_totals where usage_date = ${day} and metric = ${metric}`;
-
-beforeEach(async () => {
-  const metrics = sql`(values ('devices_total'), ('devices_created')) as m (metric)`;
-  await ledger.asProgram(sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-    select ${INSTANCE}, d.day, m.metric from (values (date '2026-11-21'), ('2026-11-20')) as d (day), ${metrics}`);
-});
-
-test.each<[string, Work, day: string]>([
-  ['a load', () => ledger.load(batch), '2026-11-21'],
-  ['a computation', () => computeOurSums(ledger.writer(), '2026-11-20'), '2026-11-20'],
-  ['a creation date that moves', () => ledger.asProgram(MOVE_CREATION), '2026-11-21'],
-])('instance_totals: %s', async (_, work, day) => {
-  expect(await leavesFree(work, key('2026-11-20', 'devices_created'), key(day, 'devices_total'))).toBe(true);
 });

@@ -1,4 +1,4 @@
-/** Organizations as Losant lists them: attributes, history, and the instance that owns them. */
+/** Organizations as Losant lists them: attributes and history. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -9,7 +9,7 @@ import {
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
-import { deviceResponse, INSTANCE, useLedger } from './ledger.ts';
+import { useLedger } from './ledger.ts';
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
 const TUESDAY = '2026-11-24T00:15:00.000Z';
@@ -17,13 +17,9 @@ const WEDNESDAY = '2026-11-25T00:15:00.000Z';
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
 const C = '5c000000000000000000000c';
-const OTHER = '5c00000000000000000000ff';
 const ledger = useLedger(TUESDAY);
 
-beforeEach(async () => {
-  await ledger.clear();
-  await ledger.createInstance(OTHER);
-});
+beforeEach(() => ledger.clear());
 
 const idOf = (index: number) => `5a00000000000000000000${String(index).padStart(2, '0')}`;
 
@@ -44,9 +40,9 @@ function acme(changes: Partial<Organization> = {}): Organization {
 }
 
 type Listed = readonly (Organization | UnreadableOrg)[];
-const storeAt = async (seenAt: string, organizations: Listed, { instanceId = INSTANCE } = {}) => {
+const storeAt = async (seenAt: string, organizations: Listed) => {
   await ledger.setTime(seenAt);
-  return await upsertOrganizations(ledger.writer({ instanceId }), organizations);
+  await upsertOrganizations(ledger.writer(), organizations);
 };
 const stored = () => ledger.queryRows(sql`select * from losant_usage.organizations order by org_id`);
 const history = () =>
@@ -56,11 +52,11 @@ const history = () =>
 describe('a listed organization', () => {
   test('is stored with all attributes the first time, and begins its history', async () => {
     await storeAt(MONDAY, [acme()]);
-    const row = sql`select org_id, instance_id, name, tags, referral_id, plan_id, customer_id, limits,
+    const row = sql`select org_id, name, tags, referral_id, plan_id, customer_id, limits,
       current_period_start, current_period_end, created_on, deleted_on, first_seen_at, last_seen_at, problem
       from losant_usage.organizations`;
     const columns = [
-      `${A} ${INSTANCE} Acme [{"key":"tier","value":"gold"},{"key":"tier","value":"silver"}]`,
+      `${A} Acme [{"key":"tier","value":"gold"},{"key":"tier","value":"silver"}]`,
       'C-1001 5e0000000000000000000001 - {"device":50,"payload":1000000}',
       `2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z 2025-03-04 - ${MONDAY} ${MONDAY} -`,
     ];
@@ -89,6 +85,21 @@ describe('a listed organization', () => {
     expect(cases.map(([what], index) => [what, versions[index]])).toEqual(cases.map(([what, , each]) => [what, each]));
   });
 
+  test('has the earliest creation date that Losant has reported', async () => {
+    const cases = [
+      ['not reported', '2025-03-04', null, '2025-03-04'],
+      ['moved earlier', '2025-03-04', '2024-01-01', '2024-01-01'],
+      ['moved later', '2025-03-04', '2026-11-01', '2025-03-04'],
+      ['unknown before', null, '2026-11-01', '2026-11-01'],
+    ] as const;
+    const listOrgs = (column: 1 | 2) =>
+      cases.map((each, index) => acme({ orgId: idOf(index), createdOn: each[column] }));
+    await storeAt(MONDAY, listOrgs(1));
+    await storeAt(TUESDAY, listOrgs(2));
+    const days = await ledger.list(sql`select created_on from losant_usage.organizations order by org_id`);
+    expect(cases.map(([what], index) => [what, days[index]])).toEqual(cases.map(([what, , , day]) => [what, day]));
+  });
+
   test('does not end a history row that began after it was listed', async () => {
     await storeAt(TUESDAY, [acme()]);
     await storeAt(MONDAY, [acme({ name: 'Acme GmbH' })]);
@@ -97,26 +108,6 @@ describe('a listed organization', () => {
     const next = { name: 'Acme GmbH', valid_from: WEDNESDAY, valid_to: null };
     expect(await history()).toMatchObject([{ name: 'Acme', valid_to: WEDNESDAY }, next]);
   });
-
-  test('keeps every stored day when its creation date moves', async () => {
-    const cases = [
-      ['not reported', '2025-03-04', null, '2025-03-04'],
-      ['moved earlier', '2025-03-04', '2024-01-01', '2024-01-01'],
-      ['moved later, before the first stored day', '2025-03-04', '2026-11-01', '2026-11-01'],
-      ['moved later, after the first stored day', '2025-03-04', '2026-11-23', '2026-11-20'],
-      ['unknown before', null, '2026-11-01', '2026-11-01'],
-    ] as const;
-    const listOrgs = (column: 1 | 2) =>
-      cases.map((each, index) => acme({ orgId: idOf(index), createdOn: each[column] }));
-    await storeAt(MONDAY, listOrgs(1));
-    for (const { orgId } of listOrgs(1)) {
-      await ledger.expectDays({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], orgId);
-    }
-    await ledger.load(listOrgs(1).map(({ orgId }) => deviceResponse(orgId, '2026-11-20')));
-    await storeAt(TUESDAY, listOrgs(2));
-    const days = await ledger.list(sql`select created_on from losant_usage.organizations order by org_id`);
-    expect(cases.map(([what], index) => [what, days[index]])).toEqual(cases.map(([what, , , day]) => [what, day]));
-  });
 });
 
 test('an unreadable organization keeps its attributes, and its problem until it is readable', async () => {
@@ -124,10 +115,10 @@ test('an unreadable organization keeps its attributes, and its problem until it 
   const knownOrg = { orgId: A, problem: 'no id' };
   const newOrg = { orgId: B, problem: 'tags: not a list' };
   await storeAt(TUESDAY, [{ orgId: A, problem: 'no name' }, knownOrg, newOrg, { orgId: null, problem: 'no id' }]);
-  expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([knownOrg, newOrg]);
+  expect(await readUnreadableOrgs(ledger.db)).toEqual([knownOrg, newOrg]);
   expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
   await storeAt(WEDNESDAY, [acme(), acme({ orgId: B })]);
-  expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([]);
+  expect(await readUnreadableOrgs(ledger.db)).toEqual([]);
 });
 
 describe('an organization that is no longer listed', () => {
@@ -137,8 +128,8 @@ describe('an organization that is no longer listed', () => {
   });
 
   test('is found by the time at which it was last listed, in the order of IDs', async () => {
-    expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([A, B, C]);
-    expect(await readOrgIds(ledger.db, INSTANCE, { unseenSince: TUESDAY })).toEqual([A, C]);
+    expect(await readOrgIds(ledger.db)).toEqual([A, B, C]);
+    expect(await readOrgIds(ledger.db, { unseenSince: TUESDAY })).toEqual([A, C]);
   });
 
   test('is counted once a day, until it is listed again', async () => {
@@ -158,62 +149,8 @@ describe('an organization that is no longer listed', () => {
     await markDeleted(ledger.writer(), { orgIds: [A], today: '2026-11-25' });
     expect(await stored()).toMatchObject([{ deleted_on: '2026-11-24' }, { deleted_on: null }, {}]);
     expect(await history()).toHaveLength(3);
-    expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([B, C]);
+    expect(await readOrgIds(ledger.db)).toEqual([B, C]);
     await storeAt(WEDNESDAY, [acme()]);
     expect(await stored()).toMatchObject([{ deleted_on: null, first_seen_at: MONDAY }, {}, {}]);
-  });
-});
-
-describe('an organization of another instance', () => {
-  const DELETION = { orgIds: [A], today: '2026-11-24' };
-  const owners = sql`select instance_id from losant_usage.organizations`;
-  const transferDays = sql`select to_char(org_transferred_on, 'MM-DD') from losant_usage.instances order by instance_id`;
-
-  test('stays there while it is listed there, and is returned', async () => {
-    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
-    expect(await storeAt(TUESDAY, [acme({ name: 'Mine' })])).toMatchObject([{ orgId: A, ownerId: OTHER }]);
-    expect(await stored()).toMatchObject([{ instance_id: OTHER, name: 'Acme' }]);
-    expect(await ledger.list(transferDays)).toEqual(['-', '-']);
-  });
-
-  test.each<[string, () => Promise<unknown>, string]>([
-    ['a complete list there lacks it', () => countUnlistedDay(ledger.writer({ instanceId: OTHER }), DELETION), TUESDAY],
-    ['it is deleted there', () => markDeleted(ledger.writer({ instanceId: OTHER }), DELETION), TUESDAY],
-    ['it has not been listed there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
-  ])('is transferred with all of its days once %s', async (_, leave, seenAt) => {
-    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
-    await leave();
-    expect(await storeAt(seenAt, [acme()])).toEqual([]);
-    expect(await ledger.list(owners)).toEqual([INSTANCE]);
-    const yesterday = seenAt === TUESDAY ? '11-23' : '11-29';
-    expect(await ledger.list(transferDays)).toEqual([yesterday, yesterday]);
-    expect(await history()).toHaveLength(2);
-  });
-
-  test('is transferred with the day of the transfer if it was still listed there on that day', async () => {
-    await storeAt(TUESDAY, [acme()], { instanceId: OTHER });
-    await countUnlistedDay(ledger.writer({ instanceId: OTHER }), DELETION);
-    await storeAt('2026-11-24T15:00:00.000Z', [acme()]);
-    expect(await ledger.list(transferDays)).toEqual(['11-24', '11-24']);
-  });
-
-  test('is neither deleted nor counted as unlisted by the run of its former instance, which had found it missing', async () => {
-    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
-    const former = ledger.writer({ instanceId: OTHER });
-    await countUnlistedDay(former, DELETION);
-    await storeAt(TUESDAY, [acme()]);
-    await countUnlistedDay(former, DELETION);
-    await markDeleted(former, DELETION);
-    expect(await stored()).toMatchObject([{ instance_id: INSTANCE, unlisted_on: null, deleted_on: null }]);
-  });
-
-  test('has its cells past the horizon marked unavailable, even if older cells were marked before', async () => {
-    await storeAt(MONDAY, [acme()], { instanceId: OTHER });
-    await ledger.asProgram(sql`insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
-      values ('2026-08-01', ${A}, 'device_counts', now(), 'never_read')`);
-    await ledger.prepare();
-    await storeAt('2026-11-30T00:15:00.001Z', [acme()]);
-    await ledger.prepare();
-    expect((await ledger.cells(A))[0]).toBe('08-01 device_counts unavailable past_horizon never');
   });
 });

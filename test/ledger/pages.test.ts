@@ -1,12 +1,11 @@
 /** Writes of many cells are divided into transactions: each is short, and an interruption loses only the last one. */
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { applyPolicy, readDuePage, retryFailedCells } from '../../src/ledger/due.ts';
+import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells } from '../../src/ledger/expected.ts';
 import type { RunLedger } from '../../src/ledger/load.ts';
-import { upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { POLICY } from '../usage/cells.ts';
-import { INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
+import { useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_hours', 'payload_sources', 'payload_totals'];
@@ -45,8 +44,6 @@ describe('a backfill', () => {
     expect(await ledger.listAsWriter(cellsByOrg)).toEqual(['1 100']);
   });
 
-  // Guarantee (Missing numbers): A backfill that is interrupted keeps what it has added: whole organizations with all
-  // of their days.
   test('keeps the organizations that it has added if it is interrupted', async () => {
     await ledger.createOrgs(3);
     await ledger.prepare({ streams: STREAMS });
@@ -56,30 +53,14 @@ describe('a backfill', () => {
   });
 });
 
-test('organizations that came while streams were not in the settings begin these in bounded transactions', async () => {
-  await ledger.createOrg();
-  await ledger.prepare({ streams: STREAMS });
-  const prepareAt = async (instant: string, settings: RunSettings) => {
-    await ledger.setTime(instant);
-    await ledger.prepare(settings);
-  };
-  await prepareAt('2026-11-25T00:15:00.000Z', { streams: ['device_counts'] });
-  await ledger.createOrgs(4);
-  await setOrgs(sql`created_on = '2026-11-25'`);
-  await prepareAt('2026-12-05T00:15:00.000Z', { streams: ['device_counts'] });
-  await prepareAt('2026-12-05T00:15:00.000Z', { streams: STREAMS, transactionCells: LIMIT });
-  const isOfNewOrg = sql`org_id like '0%' and stream <> 'device_counts'`;
-  expect(await listTransactions(isOfNewOrg)).toEqual([40, 40, 40, 40]);
-});
-
 /** Adds 40 days of a stream to seven organizations, with some columns of the cells. */
 async function createManyCells(columns: Readonly<Record<string, string | number | null>> = {}): Promise<void> {
   await ledger.createOrgs(7);
   const names = sql.join([sql``, ...Object.keys(columns).map((name) => sql.ref(name))]);
   const values = sql.join([sql``, ...Object.values(columns)]);
   const days = sql`losant_usage.organizations o cross join generate_series(0, 39) as n`;
-  await ledger.asProgram(
-    sql`update losant_usage.instances set policy = ${JSON.stringify(LONG_POLICY)}::text::jsonb`,
+  await ledger.write(
+    sql`update losant_usage.instance set policy = ${JSON.stringify(LONG_POLICY)}::text::jsonb`,
     sql`insert into losant_usage.coverage (usage_date, org_id, stream ${names})
       select date '2026-11-23' - n, o.org_id, 'device_counts' ${values} from ${days}`,
     sql`insert into losant_usage.usage_days (usage_date, org_id) select date '2026-11-23' - n, o.org_id from ${days}`,
@@ -87,23 +68,14 @@ async function createManyCells(columns: Readonly<Record<string, string | number 
 }
 
 const NEVER_READ = { reason: 'never_read', next_read_at: '2026-11-24T00:00:00Z' };
-const setOrgs = (change: RawBuilder<unknown>) => ledger.asProgram(sql`update losant_usage.organizations set ${change}`);
+const setOrgs = (change: RawBuilder<unknown>) => ledger.write(sql`update losant_usage.organizations set ${change}`);
 const create = () => createExpectedCells(createWriter({ policy: LONG_POLICY }));
 
-const listOrgIds = () => ledger.listAsWriter(sql`select org_id from losant_usage.organizations`);
 const FAILED = { reason: 'timeout', failed_reads: 1, standing: 'missing', next_read_at: '2026-11-24T06:00:00Z' };
 const ALL = { orgIds: null, streams: null, range: null };
-const listAgain = async () => {
-  const organizations = (await listOrgIds()).map((orgId) => ({ orgId, problem: 'no name' }));
-  await upsertOrganizations(createWriter({ policy: LONG_POLICY }), organizations);
-};
-const waiveAll = async () =>
-  await ledger.waiveDays('', '2026-10-15..2026-11-23', { orgIds: await listOrgIds(), transactionCells: LIMIT });
 const endHorizon = () => createExpectedCells(createWriter({ policy: SHORT_POLICY }));
 const retryAll = () => retryFailedCells(createWriter({ policy: LONG_POLICY }), ALL);
 const deleteAll = () => setOrgs(sql`deleted_on = '2026-11-24'`);
-const moveCreation = () => setOrgs(sql`created_on = '2026-11-24'`);
-const moveBack = () => setOrgs(sql`created_on = '2015-01-01'`);
 const changePolicy = () => applyPolicy(createWriter({ policy: { ...LONG_POLICY, readAtHours: [3, 72] } }));
 const is = (standing: string) => sql`standing = ${standing}`;
 const isDueNow = sql`next_read_at = '2026-11-24T00:15:00Z'`;
@@ -114,11 +86,7 @@ type Act = () => Promise<unknown>;
 test.for<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts: Act[]]>([
   ['past the horizon', NEVER_READ, is('unavailable'), 210, endHorizon],
   ['of deleted organizations', NEVER_READ, is('unavailable'), 280, deleteAll, create],
-  ['before a creation date that moved later', NEVER_READ, is('waived'), 280, moveCreation, create],
-  ['whose waiver ends with that date', NEVER_READ, is('waiting'), 280, moveCreation, create, moveBack, create],
   ['that failed, when a person runs', FAILED, isDueNow, 280, retryAll],
-  ['of organizations that return', NEVER_READ, isDueNow, 280, deleteAll, create, listAgain],
-  ['that a person waives', FAILED, is('waived'), 280, waiveAll],
   ['under a new policy', { reason: 'omitted' }, sql`next_read_at is not null`, 280, changePolicy],
 ])('cells %s are changed in transactions of a bounded size', async ([, columns, changed, cells, ...acts]) => {
   await createManyCells(columns as Readonly<Record<string, string | number>>);
@@ -126,31 +94,4 @@ test.for<[string, object, changed: RawBuilder<unknown>, cells: number, ...acts: 
   const sizes = await listTransactions(changed);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(cells);
   expect(sizes.at(-1)).toBeLessThanOrEqual(LIMIT);
-});
-
-test('a page of due cells has whole organizations, and of a large one as much as fits', async () => {
-  await createManyCells(NEVER_READ);
-  const read = async (transactionCells: number, afterOrgId = '') => {
-    const cursor = { from: null, to: null, daysBefore: 0, refusedStreams: [], sinceMs: null, startMs: null };
-    const writer = createWriter({ policy: LONG_POLICY, transactionCells });
-    return await readDuePage(writer, ALL, { ...cursor, afterOrgId });
-  };
-  const first = await read(LIMIT);
-  expect(Map.groupBy(first, ({ orgId }) => orgId).size).toBe(2);
-  expect(first).toHaveLength(80);
-  expect(await read(2_000, first.at(-1)?.orgId)).toHaveLength(200);
-  expect(await read(30)).toHaveLength(30);
-});
-
-test('the horizon moves only after the last page, so that the next run marks what an interrupted one has left', async () => {
-  await createManyCells(NEVER_READ);
-  const killAtLastDay = `if new.usage_date = '2026-11-13' then raise exception 'killed'; end if; return new;`;
-  const state = sql`select count(*) filter (where standing = 'unavailable') as marked,
-    (select horizon_day from losant_usage.instances where instance_id = ${INSTANCE}) as horizon
-    from losant_usage.coverage`;
-  const marking = () => expect(endHorizon()).rejects.toThrow('killed');
-  await ledger.withTrigger('coverage', killAtLastDay, marking, 'before update');
-  expect(await ledger.listAsWriter(state)).toEqual(['180 -']);
-  await endHorizon();
-  expect(await ledger.listAsWriter(state)).toEqual(['210 2026-11-14']);
 });

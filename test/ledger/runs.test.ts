@@ -1,17 +1,14 @@
-/** Instances, leases, and the record of runs. */
+/** The instance, the lease, and the record of runs. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { syncTracks } from '../../src/ledger/expected.ts';
 import {
+  confirmInstance,
   readInstance,
   recordAttempt,
   recordAttemptError,
-  recordRetirement,
-  registerInstance,
-  requireApiUrl,
   requireInstance,
   updateInstance,
-} from '../../src/ledger/instances.ts';
+} from '../../src/ledger/instance.ts';
 import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import { finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
 import { asOwner } from '../support/databases.ts';
@@ -23,17 +20,17 @@ const ledger = useLedger('2026-11-24T12:00:00.000Z');
 
 describe('a lease', () => {
   beforeEach(async () => {
-    await sql`delete from losant_usage.leases`.execute(ledger.db);
+    await sql`delete from losant_usage.lease`.execute(ledger.db);
   });
 
   const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
-  const acquire = (runId = RUN_1, host = 'one') => acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
+  const acquire = (runId = RUN_1, host = 'one') => acquireLease(ledger.db, { runId, host });
   const leases = () =>
     ledger.listAsWriter(sql`select right(run_id::text, 1), host,
       round(extract(epoch from expires_at - clock_timestamp()))::integer as seconds
-      from losant_usage.leases order by epoch`);
+      from losant_usage.lease order by epoch`);
   const letPass = (interval: string) =>
-    sql`update losant_usage.leases set expires_at = expires_at - ${interval}::interval`.execute(ledger.db);
+    sql`update losant_usage.lease set expires_at = expires_at - ${interval}::interval`.execute(ledger.db);
 
   test('lasts a minute by the clock of the database, and is extended by its holder', async () => {
     const lease = await acquire();
@@ -46,7 +43,7 @@ describe('a lease', () => {
   test('goes to one of many processes; the error of the next names the holder, its start and the expiry', async () => {
     const attempts = await Promise.allSettled(Array.from({ length: 5 }, () => acquire()));
     expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    const message = /^Instance 5c0000000000000000000001 is being loaded by a process on one \(since \d{4}-\d\d-\d\dT/;
+    const message = /^Usage is being loaded by a process on one \(since \d{4}-\d\d-\d\dT/;
     await expect(acquire(RUN_2, 'two')).rejects.toMatchObject({
       name: 'BusyError',
       kind: 'lease_busy',
@@ -57,7 +54,6 @@ describe('a lease', () => {
     });
   });
 
-  // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
   test('is taken over with a higher epoch once it has expired, and no longer released by its first holder', async () => {
     const first = await acquire();
     await letPass('60 seconds');
@@ -77,12 +73,12 @@ describe('a lease', () => {
       await beginWriting(trx, { lease });
       await work();
     });
-  /** Acquires the lease of an instance in a session that waits for a lock no longer than this. */
+  /** Acquires the lease in a session that waits for a lock no longer than this. */
   const acquireWithin = (lockTimeout: string) =>
     ledger.db.connection().execute(async (session) => {
       await sql`select set_config('lock_timeout', ${lockTimeout}, false)`.execute(session);
       try {
-        return await acquireLease(session, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
+        return await acquireLease(session, { runId: RUN_2, host: 'two' });
       } finally {
         await sql`set lock_timeout = '30s'`.execute(session);
       }
@@ -131,7 +127,7 @@ describe('a run', () => {
   });
 
   const defaults = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
-  const newRun = (runId: string, instanceId = INSTANCE) => ({ ...defaults, run_id: runId, instance_id: instanceId });
+  const newRun = (runId: string) => ({ ...defaults, run_id: runId });
   const start = (runId: string) => startRun(ledger.db, newRun(runId));
   const runs = () =>
     ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended
@@ -161,10 +157,10 @@ describe('a run', () => {
   });
 
   test('that has not ended when the next one has its lease is interrupted, until it ends after all', async () => {
-    await sql`delete from losant_usage.leases`.execute(ledger.db);
-    const acquire = () => acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    await sql`delete from losant_usage.lease`.execute(ledger.db);
+    const acquire = () => acquireLease(ledger.db, { runId: RUN_1, host: 'one' });
     const lostLease = await acquire();
-    await sql`update losant_usage.leases set expires_at = expires_at - interval '60 seconds'`.execute(ledger.db);
+    await sql`update losant_usage.lease set expires_at = expires_at - interval '60 seconds'`.execute(ledger.db);
     const lease = await acquire();
     await start(RUN_1);
     await start(RUN_2);
@@ -180,53 +176,54 @@ describe('a run', () => {
   });
 });
 
-test('an instance keeps its API, and its name if that cannot be read', async () => {
-  const { db } = ledger;
+describe('the instance', () => {
   const instanceId = '5c00000000000000000000ff';
   const apiUrl = 'https://api.example.com';
-  const instance = { instanceId, apiUrl, isConfirmed: true, name: null, controlTotals: 'block' } as const;
-  const elsewhere = { ...instance, apiUrl: 'https://elsewhere.example.com' };
-  await recordAttempt(db, instanceId);
-  await registerInstance(db, { ...elsewhere, isConfirmed: false });
-  await requireApiUrl(db, instance);
-  await registerInstance(db, { ...instance, name: 'Acme Cloud' });
-  await registerInstance(db, { ...instance, isConfirmed: false, controlTotals: 'show' });
-  const row = sql`select name, control_totals from losant_usage.instances where instance_id = ${instanceId}`;
-  expect(await ledger.list(row)).toEqual(['Acme Cloud show']);
-  await requireApiUrl(db, instance);
-  const message = `Instance ${instanceId} was loaded from ${apiUrl}, not from ${elsewhere.apiUrl}`;
-  const mismatch = { kind: 'database_mismatch', message };
-  await expect(requireApiUrl(db, elsewhere)).rejects.toMatchObject(mismatch);
-  // Another process may pin the API after that check.
-  await expect(registerInstance(db, elsewhere)).rejects.toMatchObject(mismatch);
-  const [listedAt, listProblem] = ['2026-11-24T00:15:00.000Z', 'page 2 failed'];
-  await updateInstance(ledger.writer({ instanceId }), { listed_at: listedAt, list_problem: listProblem });
-  expect(await readInstance(db, instanceId)).toMatchObject({ listedAt, listProblem });
-  // The same Losant may have a new address.
-  await recordRetirement(ledger.writer({ instanceId }));
-  await registerInstance(db, elsewhere);
-  await expect(requireApiUrl(db, instance)).rejects.toMatchObject({ kind: 'database_mismatch' });
-});
+  const settings = { instanceId, apiUrl };
 
-test('an instance is recorded from the first attempt on, with the error of its last run, until it is retired', async () => {
-  const { db } = ledger;
-  const instanceId = '5c00000000000000000000aa';
-  const read = () =>
-    ledger.list(sql`select to_char(first_attempt_at, 'HH24:MI') as first, to_char(last_attempt_at, 'HH24:MI') as last,
-      api_url, last_error, retired_at is not null as is_retired from losant_usage.instances where instance_id = ${instanceId}`);
-  await expect(requireInstance(db, instanceId)).rejects.toThrow(`The database has no instance ${instanceId}`);
-  await recordAttempt(db, instanceId);
-  await recordAttemptError(db, instanceId, 'HTTP 502\0');
-  expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD false']);
-  await recordRetirement(ledger.writer({ instanceId }));
-  expect(await read()).toEqual(['12:00 12:00 - HTTP 502\uFFFD true']);
-  await ledger.setTime('2026-11-24T13:00:00.000Z');
-  await recordAttempt(db, instanceId);
-  await recordAttemptError(db, instanceId, null);
-  expect(await read()).toEqual(['12:00 13:00 - - false']);
-  // A run that began before the retirement has waited for it.
-  await recordRetirement(ledger.writer({ instanceId }));
-  await syncTracks(ledger.writer({ instanceId }), { streams: ['device_counts'], selection: null });
-  expect(await read()).toEqual(['12:00 13:00 - - false']);
-  await ledger.setTime('2026-11-24T12:00:00.000Z');
+  beforeEach(async () => {
+    await ledger.setTime('2026-11-24T12:00:00.000Z');
+    await asOwner(ledger.url, 'delete from losant_usage.instance');
+  });
+
+  test('keeps its API, and its name if that cannot be read', async () => {
+    const { db } = ledger;
+    const confirmation = { apiUrl, isConfirmed: true, name: null, controlTotals: 'block' } as const;
+    const elsewhere = { apiUrl: 'https://elsewhere.example.com' };
+    await requireInstance(db, settings);
+    await recordAttempt(db, instanceId);
+    await confirmInstance(db, { ...confirmation, ...elsewhere, isConfirmed: false });
+    await confirmInstance(db, { ...confirmation, name: 'Acme Cloud' });
+    await confirmInstance(db, { ...confirmation, ...elsewhere, controlTotals: 'show' });
+    await updateInstance(ledger.writer(), { list_problem: 'page 2 failed' });
+    const controlTotals = sql`select control_totals from losant_usage.instance`;
+    expect(await ledger.list(controlTotals)).toEqual(['show']);
+    expect(await readInstance(db)).toMatchObject({ apiUrl, name: 'Acme Cloud', listProblem: 'page 2 failed' });
+    await requireInstance(db, settings);
+    const message = `The usage was loaded from ${apiUrl}, not from ${elsewhere.apiUrl}`;
+    await expect(requireInstance(db, { ...settings, ...elsewhere })).rejects.toMatchObject({
+      kind: 'database_mismatch',
+      message,
+    });
+  });
+
+  test('is recorded from the first attempt on, with the error of its last run; another one is rejected', async () => {
+    const { db } = ledger;
+    const read = () =>
+      ledger.list(sql`select instance_id, to_char(first_attempt_at, 'HH24:MI') as first,
+        to_char(last_attempt_at, 'HH24:MI') as last, last_error from losant_usage.instance`);
+    await recordAttempt(db, instanceId);
+    await recordAttemptError(db, 'HTTP 502\0');
+    expect(await read()).toEqual([`${instanceId} 12:00 12:00 HTTP 502\uFFFD`]);
+    await ledger.setTime('2026-11-24T13:00:00.000Z');
+    await recordAttempt(db, instanceId);
+    await recordAttemptError(db, null);
+    expect(await read()).toEqual([`${instanceId} 12:00 13:00 -`]);
+    await expect(requireInstance(db, { ...settings, instanceId: INSTANCE })).rejects.toMatchObject({
+      kind: 'settings',
+      message:
+        `This database belongs to instance ${instanceId}; LOSANT_INSTANCE_ID is ${INSTANCE}. ` +
+        'Use another database for another instance.',
+    });
+  });
 });

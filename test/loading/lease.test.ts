@@ -14,7 +14,6 @@ import { createStage } from './stage.ts';
 
 const SCHEDULED = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
 
-// Guarantee (Runs): A run keeps its lease until it ends.
 it('a lease is renewed after a quarter of its duration, even while all other connections are busy', async () => {
   const stage = await createStage({ orgs: 1 });
   fakeTimers({ toFake: ['setInterval', 'clearInterval'] });
@@ -31,8 +30,8 @@ it('a lease is renewed after a quarter of its duration, even while all other con
     stop.abort(new Error('enough'));
   });
   const secondsLeft =
-    'select round(extract(epoch from expires_at - clock_timestamp()))::integer as left from losant_usage.leases';
-  await asWriter(stage.database.url, `update losant_usage.leases set expires_at = expires_at - interval '15 seconds'`);
+    'select round(extract(epoch from expires_at - clock_timestamp()))::integer as left from losant_usage.lease';
+  await asWriter(stage.database.url, `update losant_usage.lease set expires_at = expires_at - interval '15 seconds'`);
   vi.advanceTimersByTime(15_000);
   await until('it is renewed', async () => Number((await stage.query(secondsLeft))[0]?.['left']) > 55);
   // A renewal also records the progress of the run.
@@ -52,11 +51,11 @@ it('a run ends soon after another process has taken over, even while it waits fo
   // Nothing else is left to write, which would show that the lease is lost.
   const stored = 'select from losant_usage.cells where is_stored';
   await until('the other streams are loaded', async () => (await stage.query(stored)).length === 3);
-  await asWriter(stage.database.url, `update losant_usage.leases set host = 'other', epoch = default`);
+  await asWriter(stage.database.url, `update losant_usage.lease set host = 'other', epoch = default`);
   vi.advanceTimersByTime(15_000);
   await expect(running).rejects.toMatchObject({ kind: 'lease_lost' });
   expect(await stage.query('select status from losant_usage.runs')).toEqual([{ status: 'interrupted' }]);
-  const holders = await asWriter(stage.database.url, 'select host from losant_usage.leases');
+  const holders = await asWriter(stage.database.url, 'select host from losant_usage.lease');
   expect(holders).toEqual([{ host: 'other' }]);
 });
 
@@ -67,7 +66,7 @@ it('a run keeps its lease while one of its transactions waits longer than a leas
   const day = '2026-11-23';
   await stage.platform.control('restate', { orgId, day });
   fakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.leases';
+  const expiry = 'select expires_at > clock_timestamp() as is_ahead, expires_at::text from losant_usage.lease';
   await using locker = await openAs('migrator', stage.store.url);
   let running: Promise<RunOutcome> | undefined;
   await locker.db.transaction().execute(async (trx) => {
@@ -107,9 +106,9 @@ it('a run survives renewals that fail, until its lease has expired', async () =>
       return handle;
     },
   };
-  const { db, instanceId } = context;
+  const { db } = context;
   const options = { ...SCHEDULED, runId: randomUUID(), signal: new AbortController().signal };
-  const lease = await acquireLease(db, { instanceId, runId: options.runId, host: 'host' });
+  const lease = await acquireLease(db, { runId: options.runId, host: 'host' });
   const session = new Session(context, options, lease);
   const renewAfter = async (seconds: number, by: DatabaseHandle) => {
     handle = by;
@@ -132,5 +131,5 @@ it.each<[boolean, Partial<RunOptions>]>([
   [false, { streams: ['device_counts'] }],
 ])('whether a run reads all that is due is recorded: %j for %j', (isFull, changes) => {
   const options = { ...SCHEDULED, runId: '', signal: new AbortController().signal, ...changes };
-  expect(toNewRun({ host: 'host', version: '1' }, 'i', options)).toMatchObject({ is_full: isFull });
+  expect(toNewRun({ host: 'host', version: '1' }, options)).toMatchObject({ is_full: isFull });
 });

@@ -7,14 +7,14 @@ import { createStage } from './stage.ts';
 const LATEST = { from: '2026-11-23', to: '2026-11-23' };
 const OPTIONS = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
 
-it('the preview of a backfill has the days up to the next track, and the run reads exactly these', async () => {
+it('the preview of a backfill has its range, and the days between that the next runs read', async () => {
   const stage = await createStage({ orgs: 1 });
   await stage.run();
   const early = { kind: 'backfill', range: { from: '2026-11-10', to: '2026-11-12' } } as const;
   const preview = await previewRun(stage.context(), { ...OPTIONS, ...early });
-  const requests = 1 + 1 + 13 + 3;
-  expect(preview).toMatchObject({ from: '2026-11-10', to: '2026-11-22', cells: 4 * 13, requests });
-  expect((await stage.run(early)).report).toMatchObject({ from: '2026-11-10', cells: { planned: 4 * 13 } });
+  expect(preview).toMatchObject({ ...early.range, cells: 4 * 3, requests: 1 + 1 + 3 + 3 });
+  expect(preview.between).toMatchObject({ from: '2026-11-13', to: '2026-11-22', cells: 4 * 10, requests: 15 });
+  expect((await stage.run(early)).report).toMatchObject({ ...early.range, cells: { planned: 4 * 3 } });
   // Wholly past the horizon.
   const past = { kind: 'backfill', range: { from: '2026-01-10', to: '2026-01-12' } } as const;
   expect(await previewRun(stage.context(), { ...OPTIONS, ...past })).toMatchObject({ cells: 0 });

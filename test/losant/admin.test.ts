@@ -3,16 +3,24 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/errors.ts';
 import { mayHaveChanged, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
-import { errorOf, type ReceivedRequest, respondWith, sendJson, startServer, type TestServer } from './server.ts';
+import {
+  errorOf,
+  INSTANCE_ID,
+  type ReceivedRequest,
+  respondWith,
+  sendJson,
+  startServer,
+  type TestServer,
+} from './server.ts';
 
 const TOKEN = 'canary-admin-0f3a';
-const TARGET = { instanceId: '1'.repeat(24), orgId: '2'.repeat(24) };
-const PATH = `/instances/${TARGET.instanceId}/orgs/${TARGET.orgId}`;
+const ORG_ID = '2'.repeat(24);
+const PATH = `/instances/${INSTANCE_ID}/orgs/${ORG_ID}`;
 
 /** Sends a patch or a deletion. Only tests without a response shorten the timeout. */
 const change = ({ url: apiUrl }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) => {
-  const options = { apiUrl, token: TOKEN, domain: 'usage.example.com', timeoutMs, version: '0', now: Date.now };
-  return sendChange(options, TARGET, patch);
+  const connection = { apiUrl, instanceId: INSTANCE_ID, token: TOKEN, domain: 'usage.example.com' };
+  return sendChange({ ...connection, timeoutMs, version: '0', now: Date.now }, ORG_ID, patch);
 };
 
 const respond = (status: number, body: object) => respondWith(status, body, { 'retry-after': '1' });
@@ -41,7 +49,7 @@ type Respond = (request: ReceivedRequest, response: ServerResponse) => void;
 type Case = readonly [what: string, respond: Respond, kind: string, exitCode: number, message: string];
 
 const REJECTED: readonly Case[] = [
-  ['an invalid body', respond(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
+  ['an invalid body', respond(400, INVALID), 'rejected', 2, `HTTP 400: ${WRONG}`],
   ['an unknown token', respond(401, { message: `bad ${TOKEN}` }), 'unauthorized', 5, 'HTTP 401: bad [token]'],
   ['a missing scope', respond(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
   ['an unknown organization', respond(404, {}), 'not_found', 2, 'HTTP 404'],
@@ -50,7 +58,7 @@ const REJECTED: readonly Case[] = [
 ];
 
 const ADVICE: Readonly<Record<string, string>> = {
-  refused: "Nothing was changed; fix what Losant's response names",
+  rejected: "Nothing was changed; fix what Losant's response names",
   unauthorized: 'LOSANT_ADMIN_TOKEN is unknown, expired or revoked. Nothing was changed',
   forbidden: 'LOSANT_ADMIN_TOKEN lacks a scope. Nothing was changed',
   not_found: 'check that LOSANT_ADMIN_TOKEN belongs to the same instance',
@@ -80,7 +88,7 @@ describe.each([
     expect(server.received).toHaveLength(1);
     expect(error.kind).toBe(kind);
     expect(exitCodeOf(error)).toBe(exitCode);
-    expect(error.message).toContain(`instanceOrg.delete (org ${TARGET.orgId}): `);
+    expect(error.message).toContain(`instanceOrg.delete (org ${ORG_ID}): `);
     expect(error.message).toContain(message);
     expect(mayHaveChanged(error)).toBe(isUncertain);
     expect(error.hint).toContain(ADVICE[error.kind] ?? '');

@@ -10,14 +10,14 @@ import { sendJson, startServer } from './server.ts';
 
 const CODE = `
   import { createLosantClient } from '${new URL('../../src/losant/client.ts', import.meta.url).href}';
-  import { Gate, Rate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
+  import { Gate } from '${new URL('../../src/losant/rate.ts', import.meta.url).href}';
   const { signal } = new AbortController();
-  const gate = new Gate({ concurrency: 2, rate: new Rate(100) });
-  const options = { token: 'canary-token', version: '0', gate, timeoutMs: 10_000, attempts: 1 };
+  const gate = new Gate({ concurrency: 2, requestsPerSecond: 100 });
+  const options = { instanceId: 'abc', token: 'canary-token', version: '0', gate, timeoutMs: 10_000, attempts: 1 };
   const outputs = [];
   for (const apiUrl of process.env.API_URLS.split(' ')) {
-    const client = createLosantClient({ ...options, apiUrl, random: Math.random, now: Date.now });
-    const request = { action: 'instance.get', path: 'instances/abc', query: {}, signal };
+    const client = createLosantClient({ ...options, apiUrl, now: Date.now });
+    const request = { action: 'instance.get', path: '', signal };
     outputs.push(await client.get(request).then(({ text }) => text, (error) => error.message));
   }
   process.stdout.write(JSON.stringify(outputs));

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { containing } from '../support/texts.ts';
 import { clientFor, errorOf, REQUEST, type ReceivedRequest, respondWith, sendJson, startServer } from './server.ts';
 
 const TOKEN = 'canary-0f3a-do-not-leak';
@@ -41,7 +42,7 @@ const endless = (_: ReceivedRequest, response: ServerResponse) => Readable.from(
 const redirect = (_: ReceivedRequest, response: ServerResponse) =>
   response.writeHead(302, { location: '/login' }).end();
 
-const KINDS = { 400: 'refused', 401: 'unauthorized', 403: 'forbidden', 404: 'not_found', 405: 'not_supported' };
+const KINDS = { 400: 'rejected', 401: 'unauthorized', 403: 'forbidden', 404: 'not_found', 405: 'not_supported' };
 /** What the hint says by kind: the setting to check. */
 const HINTS: Readonly<Record<string, string>> = {
   unauthorized: 'put it in LOSANT_API_TOKEN',
@@ -55,24 +56,27 @@ const repeatToken = ({ headers }: ReceivedRequest, response: ServerResponse) =>
 const CONTROLS = { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' };
 const NO_CONTROLS = 'HTTP 400: Bad\ufffd: x\ufffd[2J\ufffdy\ufffdz \ufffd';
 
+const TOO_LARGE = gzipSync(Buffer.alloc(BOUND + 1));
+const LARGER = `the body is larger than ${BOUND} bytes`;
+
 const AT_ONCE: readonly Row[] = [
-  ...Object.entries({ ...KINDS, 413: 'refused' }).map(([status, kind]): Row => {
+  ...Object.entries({ ...KINDS, 413: 'rejected' }).map(([status, kind]): Row => {
     const message = `responded with HTTP ${status}: SomeType: what is wrong`;
     return [`HTTP ${status}`, respondWith(Number(status), WRONG), kind, Number(status), message];
   }),
   ['a rejection that repeats the token', repeatToken, 'forbidden', 403, 'with HTTP 403: Bearer [token]'],
-  ['a rejection with control characters', respondWith(400, CONTROLS), 'refused', 400, NO_CONTROLS],
+  ['a rejection with control characters', respondWith(400, CONTROLS), 'rejected', 400, NO_CONTROLS],
   ['a compressed rejection', gzipped(403, gzipSync('{"message":"no"}')), 'forbidden', 403, 'HTTP 403: no'],
   ['HTTP 429 for an hour', limit(429), 'rate_limited', 429, 'HTTP 429 (wait 1 h): SomeType: what is wrong'],
   ['HTTP 503 for an hour', limit(503), 'rate_limited', 503, 'HTTP 503 (wait 1 h): SomeType: what is wrong'],
   ['a rejection that stalls', (_, res) => res.writeHead(403).write('no'), 'forbidden', 403, 'HTTP 403'],
+  ['a body without end', endless, 'bad_body', 200, LARGER],
+  ['a body that is too large after decompression', gzipped(200, TOO_LARGE), 'bad_body', 200, LARGER],
   ['a huge rejection', (_, res) => res.writeHead(403).end('x'.repeat(1e6)), 'forbidden', 403, 'HTTP 403'],
 ];
 
 const NOT_JSON = 'the body is not JSON (content type unknown)';
-const UNZIPPED = 'the body (gzip) cannot be decompressed: ';
 const TIMEOUT = 'no complete response within 400 ms';
-const TOO_LARGE = gzipSync(Buffer.alloc(BOUND + 1));
 const pageWithToken = ({ headers }: ReceivedRequest, response: ServerResponse) =>
   response.writeHead(500).end(`<html>${headers.authorization}</html>`);
 
@@ -91,9 +95,7 @@ const AFTER_ALL_ATTEMPTS: readonly Row[] = [
   ['a body that repeats the token', ({ headers }, response) => sendJson(response, headers), 'bad_body', 200, ''],
   ['a reset', (_, response) => response.destroy(), 'unreachable', null, 'connection failed: '],
   ['a cut body', (_, response) => sendHalf(response), 'unreachable', null, 'connection failed: '],
-  ['a cut gzip body', gzipped(200, HALF_A_GZIP), 'bad_body', 200, `${UNZIPPED}unexpected end of file`],
-  ['a body without end', endless, 'bad_body', 200, `the body is larger than ${BOUND} bytes`],
-  ['a body that is too large after decompression', gzipped(200, TOO_LARGE), 'bad_body', 200, UNZIPPED],
+  ['a cut gzip body', gzipped(200, HALF_A_GZIP), 'bad_body', 200, NOT_JSON],
   ['a page', (_, response) => response.end('<html>log in</html>'), 'bad_body', 200, NOT_JSON],
   ['an empty body', (_, response) => response.end(), 'bad_body', 200, NOT_JSON],
   ['invalid UTF-8', (_, response) => response.end(Buffer.from([0x22, 0xff, 0x22])), 'bad_body', 200, NOT_JSON],
@@ -120,15 +122,11 @@ describe('a failure', () => {
     expect(inspectAll(error)).not.toContain(TOKEN);
   });
 
-  it.each([
-    ['its message', (text: string) => JSON.stringify({ message: 'x'.repeat(565) + text })],
-    ['its body', (text: string) => 'x'.repeat(65_522) + text],
-  ])('contains no part of a token in the middle of which %s is cut', async (_, createBody) => {
+  it('contains no part of a token in the middle of which its body would be cut', async () => {
     await using server = await startServer(({ headers }, response) =>
-      response.writeHead(403).end(createBody(headers.authorization ?? '')),
+      response.writeHead(403).end('x'.repeat(65_522) + (headers.authorization ?? '')),
     );
-    const error = await errorOf(clientFor(server, { token: TOKEN }).get(REQUEST));
-    const text = inspectAll(error);
+    const text = inspectAll(await errorOf(clientFor(server, { token: TOKEN }).get(REQUEST)));
     expect(text).toContain('xBearer [token]');
     expect(text).not.toContain(TOKEN.slice(0, 6));
   });
@@ -160,16 +158,14 @@ describe('a failure', () => {
     expect(server.received).toHaveLength(4);
   });
 
-  it.each([
-    ['when nothing listens', TOKEN, 'ECONNREFUSED'],
-    ['when the token cannot be sent as a header', `${TOKEN}\nx`, ''],
-  ])('never contains the token, not even %s', async (_, token, message) => {
-    const nowhere = { url: 'http://127.0.0.1:1' };
-    const request = Promise.resolve().then(() => clientFor(nowhere, { token }).get(REQUEST));
-    const error = await request.catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(Error);
+  it('is a connection that cannot be made', async () => {
+    const { url } = await startServer(() => undefined).then(async (server) => {
+      await server[Symbol.asyncDispose]();
+      return server;
+    });
+    const error = await errorOf(clientFor({ url }, { token: TOKEN }).get(REQUEST));
+    expect(error).toMatchObject({ kind: 'unreachable', status: null, message: containing('ECONNREFUSED') });
     expect(inspectAll(error)).not.toContain(TOKEN);
-    expect(inspectAll(error)).toContain(message);
   });
 });
 

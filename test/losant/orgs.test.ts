@@ -3,16 +3,15 @@ import { createUsageRequest, getInstance, getOrg } from '../../src/losant/endpoi
 import { parseJson } from '../../src/usage/body.ts';
 import { parseOrganization } from '../../src/usage/organization.ts';
 import { containing } from '../support/texts.ts';
-import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
+import { clientFor, INSTANCE_ID as INSTANCE, sendJson, startServer, type TestServer } from './server.ts';
 
-const INSTANCE = '5c0000000000000000000001';
 const signal = new AbortController().signal;
 const orgId = (number: number) => `5d00000000000000000000${String(number).padStart(2, '0')}`;
 
 const answer = (body: unknown) => startServer((_, response) => sendJson(response, body));
 
 describe('getOrg', () => {
-  const read = (server: TestServer) => getOrg(clientFor(server), { instanceId: INSTANCE, orgId: orgId(1), signal });
+  const read = (server: TestServer) => getOrg(clientFor(server), orgId(1), signal);
 
   it('returns the organization and the whole body', async () => {
     const body = { id: orgId(1), name: 'Acme', isReadOnly: true };
@@ -32,7 +31,7 @@ describe('getOrg', () => {
 });
 
 describe('getInstance', () => {
-  const read = (server: TestServer) => getInstance(clientFor(server), { instanceId: INSTANCE, signal });
+  const read = (server: TestServer) => getInstance(clientFor(server), signal);
 
   it('returns the name, as a database can store it', async () => {
     await using server = await answer({ id: INSTANCE.toUpperCase(), name: 'Acme\0Cloud \uD800' });
@@ -47,7 +46,6 @@ describe('getInstance', () => {
 });
 
 const usage = {
-  instanceId: INSTANCE,
   orgId: orgId(1),
   action: 'payloadCountsBreakdown',
   query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { LosantError } from '../../src/errors.ts';
 import { createLosantClient, type GetRequest, type LosantClientOptions } from '../../src/losant/client.ts';
-import { Gate, Rate } from '../../src/losant/rate.ts';
+import { Gate } from '../../src/losant/rate.ts';
 import { listenOnLoopback } from '../support/ports.ts';
 
 export interface ReceivedRequest {
@@ -57,9 +57,11 @@ export const respondWith =
   (_: ReceivedRequest, response: ServerResponse): void =>
     sendJson(response, body, { status, headers });
 
+export const INSTANCE_ID = '5c0000000000000000000001';
+
 export const REQUEST: GetRequest = {
   action: 'instanceOrg.deviceCounts',
-  path: 'instances/abc/orgs/def/deviceCounts',
+  path: '/orgs/def/deviceCounts',
   query: { start: '1764028800000' },
   ids: { org: 'def', days: '2025-11-25' },
   signal: new AbortController().signal,
@@ -69,12 +71,12 @@ export const REQUEST: GetRequest = {
 export function clientFor(server: Pick<TestServer, 'url'>, options: Partial<LosantClientOptions> = {}) {
   return createLosantClient({
     apiUrl: server.url,
+    instanceId: INSTANCE_ID,
     token: 'canary-token',
     version: '0',
-    gate: new Gate({ concurrency: 4, rate: new Rate(1000) }),
+    gate: new Gate({ concurrency: 4, requestsPerSecond: 1000 }),
     timeoutMs: 2_000,
     attempts: 3,
-    random: () => 0,
     now: Date.now,
     backoffMs: 0,
     ...options,

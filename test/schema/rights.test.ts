@@ -3,13 +3,11 @@
  * has none. `npm run schema` regenerates rights.txt.
  */
 import { describe, expect, test } from 'vitest';
-import { INSTANCE, OTHER, useWorld } from '../console/world.ts';
+import { useWorld } from '../console/world.ts';
 import { asOwner, queryOnce } from '../support/databases.ts';
 import { loginAs, ROLES, type Role } from '../support/roles.ts';
-import { findReachable, readUses } from './uses.ts';
 
-const READERS = ['reader', 'writer', 'closer'] as const;
-type Reader = (typeof READERS)[number];
+const READERS = ['reader', 'writer'] as const;
 
 const world = useWorld();
 
@@ -65,7 +63,7 @@ test('each role has the privileges that rights.txt lists, and no others: npm run
   await expect(`${table.map(formatLine).join('\n')}\n`).toMatchFileSnapshot('rights.txt');
 });
 
-/** Grants to other roles than the four. The grantee 0 is PUBLIC. */
+/** Grants to other roles than the three. The grantee 0 is PUBLIC. */
 const OTHER_GRANTS = `
   select a.name, a.grantee::regrole::text as grantee, a.privilege_type as right from (
     select o.name, a.* from (${OBJECTS}) as o
@@ -89,12 +87,8 @@ test('other roles may do nothing, and not execute a function that is created lat
 /** Functions of the contract, each with the arguments of a call. */
 const CALLS: Readonly<Record<string, string>> = {
   changes_since: `'2026-11-01T00:00Z'`,
-  check_closable: `'${OTHER}', '2026-10-01', true, null, now()`,
   local_daily_usage: `'Europe/Berlin'`,
-  month_reconciliation: `'${OTHER}', '2026-10-01'`,
-  statement_draft: `'${INSTANCE}', '2026-10-01', false`,
   usage_as_of: `'2026-11-20T00:00Z'`,
-  usage_compared: `'payload_all_count', '2026-11-01', '2026-11-07', 'previous_days'`,
 };
 
 describe.for(READERS)('the %s, while two months are closed', (role) => {
@@ -127,46 +121,4 @@ describe.for(READERS)('the %s, while two months are closed', (role) => {
       expect([name, await read(`losant_usage.${name}(${CALLS[name]})`)]).toEqual([name, 'read']);
     }
   });
-});
-
-/**
- * Functions for whose calls Postgres records no dependency: people call those of the contract, and the program's
- * statements or the text of a body call the others. The tests that act as the role show that none is missing here.
- */
-const CALLED: Readonly<Record<Reader, readonly string[]>> = {
-  reader: Object.keys(CALLS).map((name) => `losant_usage.${name}`),
-  // Runs and waivers call compute_our_sums, `check` calls metric_sums, and the console month_orgs; they and triggers call
-  // the others.
-  writer: [
-    'compute_our_sums',
-    'counterpart_sums',
-    'existed_on',
-    'invalidate_sums',
-    'is_manual_write',
-    'is_settled',
-    'metric_sums',
-    'month_orgs',
-    'unsettled_counts',
-  ].map((name) => `losant_usage_internal.${name}`),
-  // The command close calls these.
-  closer: ['losant_usage.add_pack_file', 'losant_usage.begin_statement'],
-};
-
-test('each role may execute the functions that its reads and writes need, and those that it calls', async () => {
-  const uses = await readUses(world.url);
-  const rights = await readRights();
-  const listGranted = (role: Reader) => {
-    const functions = rights.filter(([, { [role]: privileges }]) => privileges === 'execute');
-    return functions.map(([name]) => name.replace('()', ''));
-  };
-  for (const role of READERS) {
-    // The writer and the closer are members of the reader.
-    const called = role === 'reader' ? CALLED.reader : [...CALLED.reader, ...CALLED[role]];
-    const accesses = rights.flatMap(([name, { [role]: privileges }]) => [
-      ...(privileges.includes('select') ? [`read ${name}`] : []),
-      ...(/insert|update/.test(privileges) ? [`write ${name}`] : []),
-    ]);
-    const needed = findReachable(uses, [...accesses, ...called.map((name) => `call ${name}`)]);
-    expect([role, listGranted(role)]).toEqual([role, [...new Set([...needed, ...called])].toSorted()]);
-  }
 });

@@ -22,10 +22,8 @@ export type Json = boolean | number | string | object;
 
 /** What the query builder does not read: tables of the Migrator and of SQL as text, and views for people and BI. */
 const UNREAD = `
-  migrations migrations_lock billing_period_usage coverage coverage_gaps customer_statements daily_usage
-  device_counts draft_lines freshness hourly_usage meter_events monthly_usage notebook_minutes
-  organization_activity organization_history organization_tags payload_sources payload_totals revisions
-  statement_blockers usage_days usage_vs_limits`;
+  migrations migrations_lock billing_period_usage coverage daily_usage hourly_usage monthly_usage organization_history
+  organization_tags payload_sources revisions usage_days usage_vs_limits`;
 
 export async function generateTypes(db: Kysely<Schema>): Promise<string> {
   const text = await generate({

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type AccessPolicy, findRefusal } from '../../src/server/listen.ts';
+import { type AccessPolicy, findRejection } from '../../src/server/listen.ts';
 import { TOKEN } from './pages.ts';
 
 const open: AccessPolicy = { host: '127.0.0.1', token: null };
@@ -10,7 +10,7 @@ const wideLocked: AccessPolicy = { ...locked, host: '0.0.0.0' };
 /** Returns the status of a GET request; 200 if it is not refused. */
 function statusOf(policy: AccessPolicy, path: string, headers: Record<string, string> = {}): number {
   const all = { host: '127.0.0.1:9464', ...headers };
-  return findRefusal(policy, { method: 'GET', url: path, headers: all })?.status ?? 200;
+  return findRejection(policy, { method: 'GET', url: path, headers: all })?.status ?? 200;
 }
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

@@ -1,7 +1,5 @@
 import type { Socket } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { AppSources } from '../../src/server/app.ts';
 import { useDisposable } from '../opened.ts';
 import { HEALTH, startPages, TOKEN, viewOf } from './pages.ts';
 
@@ -55,55 +53,6 @@ test('requires the token with a challenge, and accepts it', async () => {
   expect(response.status).toBe(401);
   expect(response.headers.get('www-authenticate')).toContain('Basic realm="losant-usage"');
   expect((await pages.get('/metrics', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
-});
-
-test('a file may take long to begin, but a download that nobody reads is dropped', async () => {
-  const row = { usage_date: '2026-11-23', cause: 'x'.repeat(100_000) } as never;
-  const read = () => Promise.resolve({ rows: [row] } as never);
-  // Longer than a connection may be idle.
-  const readLate: AppSources['readRows'] = async (_, take) => {
-    await setTimeout(17_000);
-    await take([row]);
-  };
-  const { promise: dropped, resolve: drop } = Promise.withResolvers<unknown>();
-  const readForever: AppSources['readRows'] = async (_, take) => {
-    try {
-      for (;;) await take([row]);
-    } catch (error) {
-      drop(error);
-      throw error;
-    }
-  };
-  await using latePages = await startPages({ sources: { read, readRows: readLate } });
-  await using endlessPages = await startPages({ sources: { read, readRows: readForever } });
-  const { socket } = await endlessPages.open();
-  socket.pause();
-  socket.write('GET /gaps?format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
-  const response = await latePages.get('/gaps?format=csv');
-  expect(response.status).toBe(200);
-  expect(await response.text()).toMatch(/2026-11-23,x{100000}\r\n$/);
-  await dropped;
-  socket.destroy();
-});
-
-test('the query of a download that is broken off before it begins is ended, and nobody has to act', async () => {
-  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  const readRows: AppSources['readRows'] = async (_query, _take, signal) => {
-    begin();
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
-    end();
-    throw signal.reason;
-  };
-  await using pages = await startPages({ sources: { read: () => Promise.resolve({ rows: [] } as never), readRows } });
-  const impatience = new AbortController();
-  const response = pages.get('/gaps?format=csv', { signal: impatience.signal });
-  await begun;
-  impatience.abort();
-  await expect(response).rejects.toThrow('aborted');
-  await ended;
-  expect((await pages.get('/healthz')).status).toBe(200);
-  expect(pages.logged).toEqual([]);
 });
 
 describe('a malicious client', () => {

@@ -6,7 +6,6 @@ import { type AppSources, createApp } from '../../src/server/app.ts';
 import { listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 
-export const INSTANCE = '5c0000000000000000000001';
 export const TOKEN = 'a-token-for-readers-0001';
 
 export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
@@ -16,6 +15,7 @@ const STREAM: StreamHealth = {
   cells: { final: 20, waived: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
   yesterdayExpected: 3,
   yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
+  firstDay: '2026-11-01',
   lastDay: '2026-11-23',
   completeTo: '2026-11-10',
   orgs: 3,
@@ -33,31 +33,24 @@ const STREAM: StreamHealth = {
 export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
   gaps: 3,
-  instances: [
-    {
-      instanceId: INSTANCE,
-      name: 'Northern plants',
-      label: 'Northern plants',
-      organizations: 4,
-      listedAt: '2026-11-24T00:15:00.000Z',
-      listProblem: 'page 2 did not come',
-      totalsProblem: null,
-      lastRunAt: '2026-11-24T10:00:00.000Z',
-      lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
-      leaseAcquiredAt: null,
-      neverReadSince: null,
-      lastAttemptAt: '2026-11-24T10:00:00.000Z',
-      lastError: null,
-      finalRestatements30Days: 0,
-      finalRestatements: 7,
-      differences: 6,
-      streams: [STREAM],
-      attention: { attentionAt: '2026-11-24T10:00:00.000Z', groups: [] },
-      digest: null,
-    },
-  ],
-  untriedInstances: [],
-  unconfiguredInstances: [],
+  instance: {
+    name: 'Northern plants',
+    organizations: 4,
+    listedAt: '2026-11-24T00:15:00.000Z',
+    listProblem: 'page 2 did not come',
+    totalsProblem: null,
+    lastRunAt: '2026-11-24T10:00:00.000Z',
+    lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
+    leaseAcquiredAt: null,
+    neverReadSince: null,
+    lastAttemptAt: '2026-11-24T10:00:00.000Z',
+    lastError: null,
+    digestOn: null,
+    finalRestatements30Days: 0,
+    finalRestatements: 7,
+  },
+  streams: [STREAM],
+  attention: [{ kind: 'missing', total: 12, items: [] }],
   runs: [],
 };
 
@@ -67,7 +60,10 @@ const STATUS: WorkerStatus = {
   startedAt: '2026-11-24T00:00:00.000Z',
   schedule: '15 * * * *',
   nextWakeAt: '2026-11-24T11:15:00.000Z',
-  instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, problem: null }],
+  state: 'idle',
+  progress: null,
+  lastRun: null,
+  problem: null,
 };
 
 /** Returns the view of a database whose snapshot has an age. */
@@ -89,11 +85,9 @@ export async function startPages(options: { token?: string; sources?: Partial<Ap
     database: () => Promise.resolve(viewOf(HEALTH)),
     read: rejectRead,
     readInTurn: rejectRead,
-    readRows: rejectRead,
-    instanceIds: [INSTANCE],
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
-    metrics: createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),
+    metrics: createMetrics({ version: '1.2.3', startedAtMs: NOW_MS }),
     logger,
     ...sources,
   });

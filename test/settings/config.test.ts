@@ -13,30 +13,21 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** The minimum that `run` needs. */
 const MINIMUM: Env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_API_TOKEN: 'eyJ.token' };
 
-/** The start of a settings file, with an instance and its token. */
-const ONE = 'instances:\n  - LOSANT_INSTANCE_ID: 575ec8687ae143cd83dc4a97\n    LOSANT_API_TOKEN_FILE: token\n';
-
-/** The folder of settings file and secrets. `DIR` stands for it in settings and messages. */
+/** The folder of secrets. `DIR` stands for it in settings and messages. */
 const folder = useTestFolder();
 writeFileSync(join(folder, 'token'), 'file-token\n');
 writeFileSync(join(folder, 'empty'), '\n');
 writeFileSync(join(folder, 'spaced'), 'two words');
 mkdirSync(join(folder, 'folder'));
 
-function writeSettings(yaml: string): string {
-  writeFileSync(join(folder, 'usage.yaml'), yaml);
-  return join(folder, 'usage.yaml');
-}
-
-/** Reads the configuration from an environment, and from a settings file if there is one. */
-function read(env: Env, yaml?: string) {
+/** Reads the configuration of `run` from an environment. */
+function read(env: Env) {
   const located = Object.entries(env).map(([name, text]) => [name, text?.replaceAll('DIR', folder)]);
-  const configFile = yaml === undefined ? null : writeSettings(yaml);
-  return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs: ['losant'] });
+  return readConfig({ env: Object.fromEntries(located) as Env, needs: ['losant'] });
 }
 
 /** Reads the configuration of a command that needs these settings from an environment. */
-const readFor = (env: Env, ...needs: readonly Need[]) => readConfig({ env, configFile: null, needs });
+const readFor = (env: Env, ...needs: readonly Need[]) => readConfig({ env, needs });
 
 /** Writes DIR in place of the folder, of which a message has only the end if the temporary folder has a long name. */
 const hideFolder = (text: string) =>
@@ -59,30 +50,23 @@ function catchProblems(run: () => unknown): { problems: readonly string[]; error
 
 describe('an instance in the environment', () => {
   test('needs an ID and a token; everything else has a default', () => {
-    const { instances, ...others } = read(MINIMUM);
+    const config = read(MINIMUM);
     const instance = { instanceId: '575ec8687ae143cd83dc4a97', domain: null, selection: null, requestsPerSecond: 20 };
-    expect(instances).toMatchObject([instance]);
-    expect(others).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
+    expect(config).toMatchObject(instance);
+    expect(config).toMatchObject({ databaseUrl: null, schedule: '15 * * * *', autoMigrate: false, warnings: [] });
   });
 
-  const ofInstance = (partOfInstance: object) => ({ instances: [partOfInstance] });
-
   test.each<[name: string, text: string, config: object]>([
-    ['LOSANT_INSTANCE_ID', '575EC8687AE143CD83DC4A97', ofInstance({ instanceId: '575ec8687ae143cd83dc4a97' })],
-    ['LOSANT_API_URL', 'https://LOSANT.io:8443/api//', ofInstance({ apiUrl: 'https://losant.io:8443/api' })],
-    ['LOSANT_DOMAIN', 'usage.example.com', ofInstance({ domain: 'usage.example.com' })],
-    [
-      'LOSANT_ORG_IDS',
-      `${'A'.repeat(24)}, ${'b'.repeat(24)}`,
-      ofInstance({ selection: ['a'.repeat(24), 'b'.repeat(24)] }),
-    ],
-    ['STREAMS', 'payload_totals, device_counts', ofInstance({ streams: ['device_counts', 'payload_totals'] })],
-    ['REQUESTS_PER_SECOND', '0.5', ofInstance({ requestsPerSecond: 0.5 })],
-    ['REQUEST_CONCURRENCY', '2', ofInstance({ concurrency: 2 })],
+    ['LOSANT_INSTANCE_ID', '575EC8687AE143CD83DC4A97', { instanceId: '575ec8687ae143cd83dc4a97' }],
+    ['LOSANT_API_URL', 'https://LOSANT.io:8443/api//', { apiUrl: 'https://losant.io:8443/api' }],
+    ['LOSANT_DOMAIN', 'usage.example.com', { domain: 'usage.example.com' }],
+    ['LOSANT_ORG_IDS', `${'A'.repeat(24)}, ${'b'.repeat(24)}`, { selection: ['a'.repeat(24), 'b'.repeat(24)] }],
+    ['STREAMS', 'payload_totals, device_counts', { streams: ['device_counts', 'payload_totals'] }],
+    ['REQUESTS_PER_SECOND', '0.5', { requestsPerSecond: 0.5 }],
+    ['REQUEST_CONCURRENCY', '2', { concurrency: 2 }],
     ['DATABASE_URL', 'postgres://usage:secret@[::1]/billing', { databaseUrl: 'postgres://usage:secret@[::1]/billing' }],
     ['SCHEDULE', '  0  3 * * * ', { schedule: '0 3 * * *' }],
     ['CONTROL_TOTALS', 'show', { controlTotals: 'show' }],
-    ['STATEMENT_KEY_FILE', '/etc/statement.key', { statementKeyFile: '/etc/statement.key' }],
     ['READ_AT_HOURS', '100,0,24', { policy: { readAtHours: [0, 24, 100], finalAfterHours: 72, horizonDays: 90 } }],
     ['FINAL_AFTER_HOURS', '48', { policy: { finalAfterHours: 48 } }],
     // The fewest that the last checkpoint allows.
@@ -116,13 +100,13 @@ describe('an instance in the environment', () => {
 
   test('can have empty settings, which count as not set, and plain http on this machine', () => {
     const empty = Object.fromEntries(settingNames.map((name) => [name, '']));
-    const others = { LOSANT_USAGE_CONFIG: '', HTTP_TOKEN_FILE: '', LOSANT_ORG_IDS: 'all' };
+    const others = { HTTP_TOKEN_FILE: '', LOSANT_ORG_IDS: 'all' };
     for (const url of ['http://127.8.9.10:8080', 'http://[::1]:8080', 'http://localhost:8080']) {
       const config = read({ ...empty, ...others, ...MINIMUM, LOSANT_API_URL: `${url}/` });
       expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', http: { token: null } });
-      expect(config.instances[0]?.apiUrl).toBe(url);
+      expect(config.apiUrl).toBe(url);
     }
-    expect(readFor({ ...empty, ...others }).instances).toEqual([]);
+    expect(readFor({ ...empty, ...others }).instanceId).toBe('');
   });
 
   test('reads secrets from files, without the final newline, and reads them again on demand', () => {
@@ -137,53 +121,17 @@ describe('an instance in the environment', () => {
       DATABASE_URL_FILE: ' DIR/database\r',
       HTTP_TOKEN_FILE: 'DIR/http',
     });
-    const [instance] = config.instances;
-    expect(instance?.readToken()).toBe('first');
+    expect(config.readToken()).toBe('first');
     expect(config.databaseUrl).toBe('postgres://usage:secret@db/billing');
     expect(config.http.token).toBe('0123456789abcdef');
     write('database', 'postgres://usage:new@db/billing');
     expect(config.readDatabaseUrl()).toBe('postgres://usage:new@db/billing');
     write('rotated', 'second\n');
-    expect(instance?.readToken()).toBe('second');
+    expect(config.readToken()).toBe('second');
     write('rotated', '');
-    expect(() => instance?.readToken()).toThrow(
+    expect(() => config.readToken()).toThrow(
       /^LOSANT_API_TOKEN_FILE=".*\/rotated"( \(\d+ characters\))? names an empty file; write the secret into it$/,
     );
-  });
-});
-
-describe('a settings file', () => {
-  test('can list several instances, as the example does', () => {
-    const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
-    const { instances } = read({}, example.replaceAll(/\/run\/secrets\/[\w-]+/g, 'token'));
-    expect(instances.map((instance) => ({ ...instance, readToken: instance.readToken() }))).toMatchObject([
-      { instanceId: '575ec8687ae143cd83dc4a97', selection: null, readToken: 'file-token' },
-      {
-        instanceId: '5f3a0b6c2d7e4f0006a1b2c3',
-        apiUrl: 'https://api.losant.example.com',
-        domain: 'usage.example.com',
-        readToken: 'file-token',
-        selection: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'],
-        streams: ['device_counts', 'payload_totals'],
-        requestsPerSecond: 5,
-        concurrency: 4,
-      },
-    ]);
-  });
-
-  test('keeps an ID that YAML would read as a number', () => {
-    const yaml = `${ONE}    LOSANT_ORG_IDS: [575000000000000000e00096]`.replace(/575\w+97/, '575000000000000000000096');
-    const [instance] = read({}, yaml).instances;
-    expect(instance?.instanceId).toBe('575000000000000000000096');
-    expect(instance?.selection).toEqual(['575000000000000000e00096']);
-  });
-
-  test('can be named by a variable; the command line takes precedence', () => {
-    const path = writeSettings(ONE);
-    const readFrom = (LOSANT_USAGE_CONFIG: string, configFile: string | null) =>
-      readConfig({ env: { LOSANT_USAGE_CONFIG }, configFile, needs: ['losant'] });
-    expect(readFrom(` ${path} `, null).instances).toHaveLength(1);
-    expect(readFrom('/missing', path)).toMatchObject({ instances: [{}], warnings: [] });
   });
 });
 
@@ -234,7 +182,6 @@ test('no property of an error contains a secret, however invalid it is', () => {
 });
 
 describe('a setting that a command needs', () => {
-  // Guarantee (Operation): All invalid settings are reported at once, and nothing is started.
   test('is reported as missing in the same message as invalid settings and those that contradict each other', () => {
     const policy = { READ_AT_HOURS: '0,24', FINAL_AFTER_HOURS: '48', HORIZON_DAYS: '1' };
     const env = { ...policy, REQUEST_TIMEOUT_MS: '1', HTTP_PORT: 'http', CONSOLE_URL: 'console', LOG_LEVEL: 'loud' };
@@ -259,28 +206,18 @@ describe('a setting that a command needs', () => {
 
   test('is neither an instance nor its token for a command of the database', () => {
     const env = { DATABASE_URL: 'embedded:data' };
-    expect(readFor(env, 'database').instances).toEqual([]);
-    const [instance] = readFor({ ...env, LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, 'database').instances;
-    expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
-    expect(() => instance?.readToken()).toThrow('LOSANT_API_TOKEN is not set');
+    expect(readFor(env, 'database').instanceId).toBe('');
+    const config = readFor({ ...env, LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, 'database');
+    expect(config.instanceId).toBe('575ec8687ae143cd83dc4a97');
+    expect(() => config.readToken()).toThrow('LOSANT_API_TOKEN is not set');
   });
 });
 
-test('all unknown keys of a settings file are named at once', () => {
-  const yaml = 'shared: {}\ninstances:\n  - LOSANT_ORG_ID: all\n    SCHEDULE: daily\nHTTP_PORT: 1\n';
-  expect(catchProblems(() => read({}, yaml)).problems).toEqual([
-    expect.stringMatching(
-      /: instances\[0\] has unknown keys: LOSANT_ORG_ID \(did you mean LOSANT_ORG_IDS\?\), SCHEDULE; known keys: LOSANT_INSTANCE_ID, /,
-    ),
-    'DIR/usage.yaml has unknown keys: shared, HTTP_PORT; known keys: instances; everything else is set in the environment',
-  ]);
-});
-
 test('a long path is quoted with its end, which is what is wrong with it', () => {
-  const path = `/${'folder/'.repeat(20)}statement.key`;
+  const path = `/${'folder/'.repeat(20)}database.url`;
   const { problems } = catchProblems(() => read({ ...MINIMUM, DATABASE_URL_FILE: path, HTTP_HOST: '!'.repeat(50) }));
   expect(problems).toEqual([
-    expect.stringMatching(/^DATABASE_URL_FILE="…[der/fol]+\/statement\.key" \(154 characters\) names a file/),
+    expect.stringMatching(/^DATABASE_URL_FILE="…[der/fol]+\/database\.url" \(153 characters\) names a file/),
     expect.stringMatching(/^HTTP_HOST="!{40}…" \(50 characters\) is not a host name/),
   ]);
 });
@@ -296,7 +233,6 @@ test('the admin token is read only for commands that need it, and can be in a fi
 interface InvalidSettings {
   readonly title: string;
   readonly env: Env;
-  readonly file: string | undefined;
   readonly message: readonly string[];
 }
 
@@ -307,16 +243,11 @@ const cases = readFileSync(`${import.meta.dirname}/invalid.txt`, 'utf8')
   .filter((text) => !text.startsWith('#'))
   .map((text): InvalidSettings => {
     const [title = '', ...details] = text.split('\n').map((line, index) => (index === 0 ? line : line.slice(2)));
-    const linesAfter = (mark: string) =>
-      details.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
     const variables = details.filter((line) => /^[A-Z_]+(=|$)/.test(line));
     const env = Object.fromEntries(variables.map((line) => [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]]));
-    const lines = linesAfter('|');
-    const yaml = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
-    return { title, env, file: lines.length === 0 ? undefined : yaml, message: linesAfter('-') };
+    return { title, env, message: details.flatMap((line) => /^- ?(.*)/.exec(line)?.[1] ?? []) };
   });
 
-test.each(cases)('$title is refused', ({ env, file, message }) => {
-  const variables = file === undefined ? { ...MINIMUM, ...env } : env;
-  expect(catchProblems(() => read(variables, file)).problems).toEqual(message);
+test.each(cases)('$title is rejected', ({ env, message }) => {
+  expect(catchProblems(() => read({ ...MINIMUM, ...env })).problems).toEqual(message);
 });

@@ -6,7 +6,7 @@ import { streamNames } from '../../src/usage/streams/catalog.ts';
 
 function isRequired(name: SettingName): boolean {
   const { neededBy } = getSettingInfo(name);
-  return (neededBy !== undefined && neededBy !== 'admin') || name === 'LOSANT_INSTANCE_ID';
+  return neededBy !== undefined && neededBy !== 'admin';
 }
 
 function renderRow(name: SettingName): string {

@@ -74,14 +74,12 @@ const REMAINDERS = `select
   (select count(*)::integer from losant_usage.cells
     where standing <> 'final' and usage_date <= '${LAST_DAY}') as not_final,
   (select count(*)::integer from losant_usage.runs where status = 'running') as running,
-  (select count(*)::integer from losant_usage.leases) as leases,
+  (select count(*)::integer from losant_usage.lease) as leases,
   (select count(*)::integer from losant_usage.coverage_gaps) as gaps`;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-// Guarantee (Operation): After a simulated year with outages and a failover, nothing is missing and memory use has not
-// grown.
 test(
   `after ${DAYS} days of hourly wake-ups with outages and a failover, nothing is missing and memory use has not grown`,
   async () => {
@@ -95,7 +93,7 @@ test(
       const wire = stack.use(await startWire(portOf(database.url)));
       const replica = await openReplica({
         databaseUrl: through(wire, database.url),
-        instances: [{ ...instanceOf(platform), streams: streamNames }],
+        instance: { ...instanceOf(platform), streams: streamNames },
         now,
         host,
         // Only the test wakes it.

@@ -1,15 +1,10 @@
 /** Changes that a person with rights can make to the database without the program. */
 
-/** Returns the statement as the program would run it, so that the ledger does not take it for a change by hand. */
-export function asProgram(statement: string): string {
-  return `set losant_usage.program = 'test'; ${statement}`;
-}
-
-/** Returns the statement by which another process takes the lease of an instance, in place of its holder. */
-export function holdLease(instanceId: string, until = "now() + interval '1 hour'"): string {
-  return `delete from losant_usage.leases where instance_id = '${instanceId}';
-    insert into losant_usage.leases (instance_id, run_id, host, acquired_at, expires_at)
-    values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
+/** Returns the statement by which another process takes the lease, in place of its holder. */
+export function holdLease(until = "now() + interval '1 hour'"): string {
+  return `delete from losant_usage.lease;
+    insert into losant_usage.lease (run_id, host, acquired_at, expires_at)
+    values (gen_random_uuid(), 'elsewhere', now(), ${until})`;
 }
 
 const COLUMNS = {
@@ -19,9 +14,9 @@ const COLUMNS = {
 
 /** Returns the statement after which an organization's numbers of a stream are missing, as after a failed read. */
 export function loseNumbers(stream: keyof typeof COLUMNS, orgId: string): string {
-  return asProgram(`
+  return `
     update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, failed_reads = 1,
       reason = 'server_error', detail = 'HTTP 502', next_read_at = now() - interval '1 minute'
     where org_id = '${orgId}' and stream = '${stream}';
-    update losant_usage.usage_days set ${COLUMNS[stream]} where org_id = '${orgId}'`);
+    update losant_usage.usage_days set ${COLUMNS[stream]} where org_id = '${orgId}'`;
 }

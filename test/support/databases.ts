@@ -55,7 +55,7 @@ export async function copyDatabase(name: string, source: string): Promise<void> 
   await asAdministrator(
     `create database ${name} template ${source} owner ${toRoleName('migrator')} strategy file_copy`,
   );
-  const others = (['writer', 'closer', 'reader'] as const).map(toRoleName).join(', ');
+  const others = (['writer', 'reader'] as const).map(toRoleName).join(', ');
   await asAdministrator(`revoke all on database ${name} from public; grant connect on database ${name} to ${others}`);
 }
 

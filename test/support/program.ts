@@ -33,7 +33,7 @@ export interface Running {
 }
 
 /** The differences of a run in this process from the usual, which is no terminal and the host's clock. */
-export interface Surroundings extends Partial<Pick<Io, 'hostNow' | 'random'>> {
+export interface Surroundings extends Partial<Pick<Io, 'hostNow'>> {
   /** The stdout to use instead of one whose text is kept. */
   readonly stdout?: Writable;
   /** Whether both stdout and stderr are a terminal. */
@@ -60,7 +60,6 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
     host: hostname(),
     version: VERSION,
     hostNow: Date.now,
-    random: Math.random,
     newId: randomUUID,
     ...io,
   }).then((code) => ({ code, signal: null, stdout: stdout.text(), stderr: stderr === stdout ? '' : stderr.text() }));

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 
-export const ROLES = ['migrator', 'writer', 'closer', 'reader'] as const;
+export const ROLES = ['migrator', 'writer', 'reader'] as const;
 export type Role = (typeof ROLES)[number];
 
 export const toRoleName = (role: Role) => `losant_usage_${role}` as const;
@@ -34,13 +34,10 @@ const BY_COMMAND: Readonly<Record<string, Role>> = {
   run: 'writer',
   worker: 'writer',
   backfill: 'writer',
-  retire: 'writer',
   waive: 'writer',
   org: 'writer',
   check: 'writer',
-  close: 'closer',
-  statement: 'closer',
-  verify: 'closer',
+  close: 'writer',
   migrate: 'migrator',
 };
 

@@ -57,7 +57,6 @@ test('the base builds a worker with its settings, its port and its network polic
   expect(getOne(base, 'Service').spec).toMatchObject({ selector: labels, ports: [{ targetPort: 'http' }] });
 });
 
-// Guarantee (Operation): The Kubernetes base and overlay build, and the program accepts every settings file in deploy/.
 test('a copy of the overlay builds with its namespace, image, replicas and settings, and a PodMonitor if chosen', () => {
   const copy = 'deploy/kubernetes/overlays/production';
   cpSync('deploy/kubernetes/overlays/example', join(folder, copy), { recursive: true });

@@ -60,7 +60,7 @@ test('critical alerts go to both receivers, the others to Slack', () => {
     ['critical', 'pagerduty,slack'],
     ['warning', 'slack'],
   ]) {
-    const labels = ['alertname=LosantUsageGap', 'instance_id=a', `severity=${severity}`];
+    const labels = ['alertname=LosantUsageGap', 'job=a', `severity=${severity}`];
     const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels];
     expect(runTool('amtool', args).stdout.trim()).toBe(receivers);
   }
@@ -140,34 +140,31 @@ async function startAlertmanager(receiverUrl: string) {
   return { alertmanager, postAlerts };
 }
 
-// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
-test('a dead worker pages once, with a summary; its overdue days hide causes in their instance, and nothing else', async () => {
+test('a dead worker pages once, with a summary; its overdue days hide their causes, and nothing else', async () => {
   const { pages, messages, server, url: receiverUrl } = await startReceiver();
   const { alertmanager, postAlerts } = await startAlertmanager(receiverUrl);
   try {
-    const missing = ['a', 'b'].flatMap((instance_id) =>
-      ['device_counts', 'payload_totals'].map((stream) => ({
-        labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', instance_id, stream },
-        annotations: { summary: `A usage day of ${stream} is overdue for Losant instance ${instance_id}` },
-      })),
-    );
-    const rejected = ['a', 'c'].map((instance_id) => ({
-      labels: { alertname: 'LosantUsageTokenRejected', severity: 'warning', instance_id },
-      annotations: { summary: `Losant rejects the token for instance ${instance_id}` },
+    const overdue = ['device_counts', 'payload_totals'].map((stream) => ({
+      labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', job: 'a', stream },
+      annotations: { summary: `a: a usage day of ${stream} is overdue` },
+    }));
+    const failed = ['a', 'b'].map((job) => ({
+      labels: { alertname: 'LosantUsageRunFailed', severity: 'warning', job },
+      annotations: { summary: `${job}: runs fail` },
     }));
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
-    await postAlerts([down, ...missing, ...rejected]);
-    await until('both receivers have messages', () => messages.length >= 4 && pages.length > 0);
-    const summary = 'A usage day of device_counts is overdue for Losant instance a (1 of 4 alerts)';
+    await postAlerts([down, ...overdue, ...failed]);
+    await until('both receivers have messages', () => messages.length >= 3 && pages.length > 0);
+    const summary = 'a: a usage day of device_counts is overdue (1 of 2 alerts)';
     const payload = expect.objectContaining({ summary, severity: 'critical' }) as Page['payload'];
     expect(pages).toEqual([{ ...pages[0], routing_key: ROUTING_KEY, event_action: 'trigger', payload }]);
     const attachments = messages.flatMap((each) => each.attachments);
-    const titles = ['DayOverdue', 'Down', 'TokenRejected'].map((name) => `FIRING: LosantUsage${name}`);
+    const titles = ['DayOverdue', 'Down', 'RunFailed'].map((name) => `FIRING: LosantUsage${name}`);
     expect(new Set(attachments.map(({ title }) => title))).toEqual(new Set(titles));
     const texts = attachments.map(({ text }) => text).join('\n');
-    expect(texts).toContain('payload_totals is overdue for Losant instance b');
-    expect(texts).toContain('rejects the token for instance c');
-    expect(texts).not.toContain('rejects the token for instance a');
+    expect(texts).toContain('a: a usage day of payload_totals is overdue');
+    expect(texts).toContain('b: runs fail');
+    expect(texts).not.toContain('a: runs fail');
   } finally {
     alertmanager.kill();
     server.close();
@@ -187,13 +184,11 @@ describe('Prometheus with a real worker', () => {
   const stack = new AsyncDisposableStack();
   let worker: StartedWorker;
   let address: string;
-  let instanceId: string;
 
   beforeAll(async () => {
     const platform = stack.use(await startPlatform({ orgs: 3, now: Date.now }));
     const database = await createTestDatabase();
     stack.defer(() => database.drop());
-    instanceId = platform.instanceId;
     // A separate process, because some metrics are about the process.
     worker = await startWorker({ ...settingsOf(platform, database), HTTP_TOKEN }, spawnProgram);
     stack.defer(async () => void (await worker.stop()));
@@ -238,15 +233,14 @@ describe('Prometheus with a real worker', () => {
 
   test('shows that yesterday was read, and no gap', async () => {
     const read = await awaitSample('losant_usage_newest_read_day_end_timestamp_seconds{stream="payload_totals"}');
-    expect(read.metric).toMatchObject({ job: 'losant-usage', instance_id: instanceId });
+    expect(read.metric).toMatchObject({ job: 'losant-usage' });
     expect(Date.now() - Number(read.value[1]) * 1_000).toBeLessThan(48 * 3_600_000);
-    const names = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_rejected', 'database_up'];
+    const names = ['oldest_gap_age_seconds', 'gaps_expiring', 'last_run_failed', 'database_up'];
     const samples = await Promise.all(names.map((name) => awaitSample(`losant_usage_${name}`)));
     expect(samples.map(({ value }) => value[1])).toEqual(['0', '0', '0', '1']);
   });
 
-  // Guarantee (Operation): Every metric used by an alert or dashboard exists.
-  test('evaluates the alerts, at most thirteen, without an error, and none fires', async () => {
+  test('evaluates the alerts, at most eight, without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {
       const all = await api<{ groups: { rules: typeof evaluated }[] }>('rules');
@@ -254,7 +248,7 @@ describe('Prometheus with a real worker', () => {
       return evaluated.length > 0 && evaluated.every(({ health }) => health === 'ok');
     });
     expect(evaluated).toHaveLength(rules.length);
-    expect(rules.length).toBeLessThanOrEqual(13);
+    expect(rules.length).toBeLessThanOrEqual(8);
     expect(evaluated.filter(({ state }) => state === 'firing')).toEqual([]);
   });
 

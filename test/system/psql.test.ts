@@ -15,7 +15,7 @@ beforeAll(async () => {
   server = await OwnPostgres.start(makeFastFolder('losant-usage-psql-server-'));
   await queryOnce(server.url, 'create database billing');
   database = withDatabase(server.url, 'billing');
-  for (const name of ['migrator', 'writer', 'closer', 'reader']) {
+  for (const name of ['migrator', 'writer', 'reader']) {
     writeFileSync(join(secrets, `${name}-password`), `the ${name}'s "own" $HOME \\ password\n`);
   }
 });
@@ -69,7 +69,6 @@ const OBJECTS = `
   join schemas s on s.oid = f.pronamespace
   order by 1, 2`;
 
-// Guarantee (Database): The migrations are plain SQL: psql creates the same schema from them as migrate.
 test('psql creates the same schema from the migrations as migrate', async () => {
   await queryOnce(server.url, 'create database migrated');
   const migrated = withDatabase(server.url, 'migrated');

@@ -59,8 +59,6 @@ async function readContents(server: DebianPostgres): Promise<unknown> {
   return { tables, rights: await queryOnce(url, rights) };
 }
 
-// Guarantee (Database): A database that is dumped and restored as documented has every row and privilege, and the next
-// run continues from there.
 test('a dump restored as documented has every row and privilege; a standby runs nothing until it is promoted', async () => {
   const [first, second] = await Promise.all([DebianPostgres.start(), DebianPostgres.start()]);
   try {

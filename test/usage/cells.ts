@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { applyResponse, createZeros } from '../../src/usage/apply.ts';
 import type { CellUpdate, StoredCell, Verdict } from '../../src/usage/cell.ts';
-import type { NumberRef, Numbers } from '../../src/usage/numbers.ts';
+import { hasNonzero, type NumberRef, type Numbers } from '../../src/usage/numbers.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import type { Standing } from '../../src/usage/standing.ts';
 
@@ -84,8 +84,6 @@ export function cell(standing: Standing, changes: Partial<StoredCell> = {}): Sto
     standing,
     isStored,
     isReported: isStored,
-    omissions: 0,
-    lastOmittedAtMs: null,
     revision: isStored ? 1 : 0,
     lastReadAtMs: isStored ? age(1) : null,
     lastAttemptAtMs: isStored ? age(1) : null,
@@ -109,39 +107,29 @@ export interface Situation {
   readonly verdict: Verdict;
   /** The age of the day in hours when the request was sent. */
   readonly hours: number;
-  readonly counterparts?: readonly StoredCell[];
   readonly policy?: Policy;
 }
 
-export function applyTo({ stream, cell: before, verdict, hours: sentAt, ...more }: Situation): CellUpdate {
+export function applyTo({ stream, cell: before, verdict, hours: sentAt, policy = POLICY }: Situation): CellUpdate {
   const key = { orgId: ORG, stream, day: DAY };
   return applyResponse({
     cell: { ...before, ...key },
     response: { ...key, sentAtMs: age(sentAt), texts: [], sha256: 'a'.repeat(64), verdict },
-    counterparts: more.counterparts ?? [],
-    policy: more.policy ?? POLICY,
+    policy,
   });
 }
 
-/** Splits a decision table. */
-export const splitLines = (table: string): string[] => table.trim().split(/\n\s*/);
-
 /**
  * Parses a line of a table, `CELL | RESPONSE | HOURS | EXPECTED`. A cell is a standing, the key of its numbers in
- * NUMBERS if it has any, and details: f2 are two failed reads, o1 is one omission of zeros, d2 are two omissions of
- * numbers that were reported, t3 is a last read at hour 3, `never` means no next read, other words are the reason. A response is the key of numbers or the name of a verdict, and may have counterparts:
- * `omitted with payload_sources stored some`. Totals may be written out; `-/21/900` omits the first column.
+ * NUMBERS if it has any, and details: f2 are two failed reads, `assumed` are zeros that Losant left out, `never` means
+ * no next read, other words are the reason. A response is the key of numbers or the name of a verdict. Totals may be
+ * written out; `-/21/900` leaves out the first column.
  */
 export function parseLine(stream: string, line: string): Situation & { readonly expected: string } {
-  const [cellText = '', responseText = '', hoursText = '', expected = ''] = line.split(/ *\| */);
-  const [verdictText = '', ...counterpartTexts] = responseText.split(/ with | and /);
-  const counterparts = counterpartTexts.map((text) => {
-    const [other = '', ...words] = text.split(' ');
-    return parseCell(other, words);
-  });
+  const [cellText = '', verdictText = '', hoursText = '', expected = ''] = line.split(/ *\| */);
   const verdict = parseVerdict(stream, verdictText);
-  const input = { cell: parseCell(stream, cellText.split(' ')), stream, verdict, counterparts };
-  return { ...input, hours: Number.parseFloat(hoursText), expected };
+  const before = parseCell(stream, cellText.split(' '));
+  return { cell: before, stream, verdict, hours: Number.parseFloat(hoursText), expected };
 }
 
 function parseCell(stream: string, [standing, ...words]: readonly string[]): StoredCell {
@@ -155,11 +143,9 @@ function parseCell(stream: string, [standing, ...words]: readonly string[]): Sto
 }
 
 function parseDetail(word: string): Partial<StoredCell> {
-  const count = Number(word.slice(1));
-  if (/^f\d+$/.test(word)) return { failedReads: count };
-  if (/^o\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1), isReported: false };
-  if (/^d\d$/.test(word)) return { omissions: count, lastOmittedAtMs: age(1) };
-  if (/^t\d$/.test(word)) return { lastReadAtMs: age(count) };
+  if (/^f\d+$/.test(word)) return { failedReads: Number(word.slice(1)) };
+  if (word === 'assumed') return { isReported: false };
+  if (word === 'was_final') return { wasFinal: true };
   return word === 'never' ? { nextReadAtMs: null } : { reason: word, detail: word };
 }
 
@@ -177,41 +163,27 @@ function parseVerdict(stream: string, word: string): Verdict {
   return report(numbers, ...columns);
 }
 
-/** Applies the response of a line. Returns the result in the form of the tables. */
-export const applyLine = (stream: string, line: string): string => formatUpdate(applyTo(parseLine(stream, line)));
-
 /**
- * Formats an update as in the tables: `loaded: final, r1, 168 h` is revision 1 with its next read at 168 hours; o2 are
- * two omissions of zeros, d2 of numbers that were reported, f1 is one failed read.
+ * Formats an update as in the tables: `loaded: final, r1, 168 h` is revision 1 with its next read at 168 hours,
+ * `assumed` are zeros that Losant left out, f1 is one failed read; what numbers the response stored comes last.
  */
 export function formatUpdate(update: CellUpdate): string {
-  const { result, cell: after } = update;
-  const numbers = getNewNumbers(update);
-  const isAtOnce = after.nextReadAtMs === (after.lastAttemptAtMs ?? 0) + 1;
-  const next = after.nextReadAtMs === null ? 'never' : isAtOnce ? 'at once' : `${toAge(after.nextReadAtMs)} h`;
+  const { previous, result, cell: after } = update;
+  const numbers = after.numbers === previous.numbers ? null : after.numbers;
   return [
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
     `r${after.revision}`,
-    ...(after.isStored && !after.isReported ? [`o${after.omissions}`] : []),
-    ...(after.isReported && after.omissions > 0 ? [`d${after.omissions}`] : []),
+    ...(after.isStored && !after.isReported ? ['assumed'] : []),
     ...(after.failedReads > 0 ? [`f${after.failedReads}`] : []),
-    next,
-    ...(numbers === null ? [] : [Object.values(numbers).flat().some(isNonzero) ? 'numbers' : 'zeros']),
+    after.nextReadAtMs === null ? 'never' : `${toAge(after.nextReadAtMs)} h`,
+    ...(numbers === null ? [] : [hasNonzero(numbers) ? 'numbers' : 'zeros']),
   ].join(', ');
-}
-
-/** Returns the numbers that the response changed; null if it changed none. */
-export function getNewNumbers({ previous, cell: after }: CellUpdate): Numbers | null {
-  return after.numbers === previous.numbers ? null : after.numbers;
-}
-
-function isNonzero(value: unknown): boolean {
-  return typeof value === 'number' ? value !== 0 : Object.keys(value as object).length > 0;
 }
 
 /** Defines a test for each line of a table. */
 export function testTable(stream: string, table: string): void {
-  test.each(splitLines(table))('%s', (line) => {
-    expect(applyLine(stream, line)).toBe(parseLine(stream, line).expected);
+  test.each(table.trim().split(/\n\s*/))('%s', (line) => {
+    const situation = parseLine(stream, line);
+    expect(formatUpdate(applyTo(situation))).toBe(situation.expected);
   });
 }

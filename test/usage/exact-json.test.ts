@@ -75,7 +75,6 @@ test('any other JSON is parsed as by JSON.parse, in either way', () => {
   );
 });
 
-// Guarantee (Numbers): Repeated keys and numbers that a double would round are rejected.
 test('any decimal number is a fraction, exact or marked', () => {
   const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);
   const fraction = fc.stringMatching(/^\d{0,25}$/);

@@ -25,7 +25,7 @@ test.each([
   expect(formatSlices(planSlices(cells(days)))).toEqual(slices);
 });
 
-test('the newest slices come first, then by organization, then sources before totals before hours', () => {
+test('the newest slices come first, then by organization, then in the order of the streams', () => {
   const due = [
     ...streamNames.toReversed().flatMap((stream) => cells(['2026-11-23'], stream, B)),
     ...cells(['2026-11-23'], 'payload_totals', A),
@@ -41,22 +41,6 @@ test('the newest slices come first, then by organization, then sources before to
   ]);
 });
 
-test('totals of several days come after the sources of each of these days', () => {
-  const days = daysTo('2026-11-23', 3);
-  const due = ['payload_hours', 'payload_totals', 'payload_sources', 'device_counts'].flatMap((stream) =>
-    cells(days, stream),
-  );
-  expect(planSlices(due).map(({ stream, range }) => `${stream} ${range.to}`)).toEqual([
-    'device_counts 2026-11-23',
-    'payload_sources 2026-11-23',
-    'payload_sources 2026-11-22',
-    'payload_sources 2026-11-21',
-    'payload_totals 2026-11-23',
-    'payload_hours 2026-11-23',
-  ]);
-});
-
-// Guarantee (Runs): A backfill sends no more requests than its days need.
 test('slices have each due day once, newest first, and are never longer than allowed', () => {
   const ages = fc.uniqueArray(fc.integer({ min: 1, max: 90 }), { maxLength: 90 });
   fc.assert(

@@ -240,30 +240,32 @@ test('hours of other days are dropped and counted, and so are unknown keys', () 
   expect(payloadHours.parseBodies(unknown, TWO_DAYS).unknownKeys).toBe(6);
 });
 
-const midnight = (day: string, value = 7) => bucket(hourOf(0, day), value);
+describe('hours that are answered as whole days are invalid', () => {
+  const midnight = (day: string, value = 7) => bucket(hourOf(0, day), value);
+  const two = [midnight('2025-11-25'), midnight('2025-11-26')];
+  const reported = ['2025-11-25 reported', '2025-11-26 reported'];
+  const notHourly = ['2025-11-25 not_hourly', '2025-11-26 not_hourly'];
 
-const two = [midnight('2025-11-25'), midnight('2025-11-26')];
-const quiet = midnight('2025-11-25', 0);
-const onlyMidnight = dayOf((hour) => (hour === 0 ? 7 : 0));
-
-test.each<[string, unknown[], typeof ONE_DAY, (string | null)[]]>([
-  ['two midnights', two, TWO_DAYS, ['not_hourly', 'not_hourly']],
-  ['one of two days', two.slice(1), TWO_DAYS, ['not_hourly']],
-  ['another hour anywhere', [...two, bucket(hourOf(7, '2025-11-26'), 1)], TWO_DAYS, [null, null]],
-  ['no days', [], TWO_DAYS, []],
-  ['one midnight for one requested day', two.slice(0, 1), ONE_DAY, ['not_hourly']],
-  ['a midnight without payloads for one requested day', [quiet], ONE_DAY, [null]],
-  ['two midnights, one without payloads', [quiet, ...two.slice(1)], TWO_DAYS, [null, 'not_hourly']],
-  ['all hours of one requested day, with payloads at midnight only', onlyMidnight, ONE_DAY, [null]],
-])('a response with days instead of hours has the expected doubt: %s', (_, counts, window, codes) => {
-  const { days } = payloadHours.parseBodies(sameBodies(counts), window);
-  const doubts = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
-  expect(doubts).toEqual(codes);
-});
-
-test('a response with days in one body, and nothing in the others, is in doubt', () => {
-  const { days } = payloadHours.parseBodies(bodies(two, [], []), TWO_DAYS);
-  expect([...days.values()]).toMatchObject([{ doubt: { code: 'not_hourly' } }, { doubt: { code: 'not_hourly' } }]);
+  test.each<[string, unknown[][], DayRange, string[]]>([
+    ['two midnights', [two, two, two], TWO_DAYS, notHourly],
+    ['two midnights in one body, and nothing in the others', [two, [], []], TWO_DAYS, notHourly],
+    ['one of two days', [two.slice(1), [], []], TWO_DAYS, notHourly.slice(1)],
+    ['one requested day', [two.slice(0, 1), [], []], ONE_DAY, notHourly.slice(0, 1)],
+    ['a day without payloads', [[midnight('2025-11-25', 0)], [], []], ONE_DAY, notHourly.slice(0, 1)],
+    [
+      'an invalid day',
+      [[midnight('2025-11-25', -1), ...two.slice(1)], [], []],
+      TWO_DAYS,
+      ['2025-11-25 invalid_value', '2025-11-26 not_hourly'],
+    ],
+    ['another hour of any day: valid', [[...two, bucket(hourOf(7, '2025-11-26'), 1)], [], []], TWO_DAYS, reported],
+    ['all hours of a day: valid', [dayOf((hour) => (hour === 0 ? 7 : 0)), [], []], ONE_DAY, reported.slice(0, 1)],
+    ['no days: valid', [[], [], []], TWO_DAYS, []],
+  ])('%s', (_, lists, window, expected) => {
+    const { days } = payloadHours.parseBodies(bodies(...lists), window);
+    const verdicts = [...days].map(([day, verdict]) => `${day} ${'code' in verdict ? verdict.code : verdict.kind}`);
+    expect(verdicts).toEqual(expected);
+  });
 });
 
 const dayIn = (json: string) => {

@@ -32,34 +32,32 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
     where (to_jsonb(m) ->> k.metric)::numeric is distinct from d.quantity`,
   'a billing period sums flows over its days': `
     select * from losant_usage.billing_period_usage p
-    cross join losant_usage.metrics k
     cross join lateral (
       select sum(quantity) as quantity from losant_usage.daily_usage_long l
-      where l.org_id = p.org_id and l.metric = k.metric and l.usage_date between p.period_start and p.period_end
+      where l.org_id = p.org_id and l.metric = p.metric and l.usage_date between p.period_start and p.period_end
     ) as d
-    where k.kind = 'flow' and (to_jsonb(p) ->> k.metric)::numeric is distinct from d.quantity`,
-  'health counts the cells of an instance and stream by standing, and has the first and the last gap': `
-    select * from losant_usage.health h
+    where p.kind = 'flow' and p.quantity is distinct from d.quantity`,
+  'a month is not ready exactly if something blocks it': `
+    select * from losant_usage.monthly_usage m
+    where m.is_ready = exists (
+      select from losant_usage.month_blockers b where b.month = m.month and (b.org_id is null or b.org_id = m.org_id)
+    )`,
+  'freshness counts the cells of a stream by standing, and has its gaps': `
+    select * from losant_usage.freshness f
     full join (
-      select instance_id, stream, jsonb_object_agg(standing, cells) as counts, min(first_gap), max(last_gap)
+      select stream, jsonb_object_agg(standing, cells) as counts, min(first_gap) as oldest_gap, max(last_gap) as newest_gap
       from (
-        select instance_id, stream, standing, count(*) as cells,
+        select stream, standing, count(*) as cells,
           min(usage_date) filter (where standing in ('in_doubt', 'missing')) as first_gap,
           max(usage_date) filter (where standing in ('in_doubt', 'missing')) as last_gap
-        from losant_usage.cells group by 1, 2, 3
-      ) as c group by 1, 2
-    ) as c using (instance_id, stream)
-    where h is null or c is null or (h.oldest_gap, h.newest_gap) is distinct from (c.min, c.max) or exists (
-      select from unnest(enum_range(null::losant_usage.standing)) as s
-      where (to_jsonb(h) ->> s::text)::integer <> coalesce((c.counts ->> s::text)::integer, 0)
-    )`,
-  'health counts the organizations with gaps': `
-    select * from losant_usage.health h
-    left join (
-      select instance_id, stream, count(distinct org_id) as orgs from losant_usage.cells
-      where standing in ('in_doubt', 'missing') group by 1, 2
-    ) as c using (instance_id, stream)
-    where h.orgs_with_gaps <> coalesce(c.orgs, 0) or h.gaps <> h.in_doubt + h.missing`,
+        from losant_usage.cells group by stream, standing
+      ) as s group by stream
+    ) as c on c.stream = f.stream
+    where c is null or f is null or (f.oldest_gap, f.newest_gap) is distinct from (c.oldest_gap, c.newest_gap)
+      or f.gaps <> f.in_doubt + f.missing or exists (
+        select from unnest(enum_range(null::losant_usage.standing)) as s
+        where (to_jsonb(f) ->> s::text)::integer <> coalesce((c.counts ->> s::text)::integer, 0)
+      )`,
   'the sources of a day add up to its payloads by source': `
     select * from losant_usage.daily_usage d
     left join (

@@ -1,7 +1,7 @@
-/** The comparison of our sums with control totals and counterparts: what differs, and why something is not compared. */
+/** The comparison of our sums with control totals and with other streams: what differs, and why nothing is compared. */
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { COMPUTE_SUMS, cellResponse, INSTANCE, useFilledLedger } from '../ledger/ledger.ts';
+import { cellResponse, useFilledLedger } from '../ledger/ledger.ts';
 import { devices, hours, POLICY, report, sources, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
@@ -19,161 +19,154 @@ const ledger = useFilledLedger('2026-11-02T12:00:00.000Z', async () => {
       cellResponse(orgId, 'payload_hours', DAY, report(hours(17, 21 + index, 900))),
     ]),
   );
-  const policy = JSON.stringify(POLICY);
-  await ledger.asProgram(
-    sql`update losant_usage.instances set new_orgs_from = '2026-10-01', policy = ${policy}::text::jsonb,
-      control_totals = 'block', unreadable_totals = null`,
+  await ledger.write(
+    sql`update losant_usage.instance set new_orgs_from = '2026-10-01', policy = ${JSON.stringify(POLICY)}::text::jsonb`,
     sql`update losant_usage.organizations set created_on = '2026-10-01'`,
   );
   await setTotal(20);
 });
 
 /** Sets the control total of the devices, and when it was read; 25 October is late enough. */
-const setTotal = (quantity: number | null, lastReadAt: string | null = '2026-10-25') =>
-  ledger.asProgram(
-    sql`update losant_usage.instance_totals set quantity = ${quantity}, last_read_at = ${lastReadAt}
-      where metric = 'devices_total'`,
-    COMPUTE_SUMS,
-  );
+const setTotal = (total: number | null, readAt = '2026-10-25') =>
+  ledger.write(sql`insert into losant_usage.instance_totals (usage_date, metric, losant_total, last_read_at)
+    values (${DAY}, 'devices_total', ${total}, ${readAt})
+    on conflict (usage_date, metric) do update
+    set losant_total = excluded.losant_total, last_read_at = excluded.last_read_at`);
+const removeTotal = () => ledger.write(sql`update losant_usage.instance_totals set usage_date = '2026-09-01'`);
 const setInstance = (assignment: RawBuilder<unknown>) =>
-  ledger.asProgram(sql`update losant_usage.instances set ${assignment}`);
-const outcome = async (comparedWith = 'losant', metric = 'devices_total') => {
-  const [line] = await ledger.list(sql`select outcome, reason from losant_usage.reconciliation
-    where compared_with = ${comparedWith} and metric = ${metric}`);
+  ledger.write(sql`update losant_usage.instance set ${assignment}`);
+const readOutcome = async (comparedWith = 'losant', metric = 'devices_total') => {
+  const [line] = await ledger.list(sql`select outcome, reason, is_settled from losant_usage.reconciliation
+    where usage_date = ${DAY} and compared_with = ${comparedWith} and metric = ${metric}`);
   return line;
-};
-const INVALIDATE_SUMS = sql`update losant_usage.instance_totals set our_sum = null`;
-const invalidateSums = () => ledger.asProgram(INVALIDATE_SUMS);
-const change = async (...statements: RawBuilder<unknown>[]) => {
-  await ledger.asProgram(...statements, INVALIDATE_SUMS, COMPUTE_SUMS);
 };
 
 const addOrg = (createdOn: string | null, deletedOn: string | null, lastSeenAt: string | null = null) =>
-  change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, deleted_on, first_seen_at,
+  ledger.write(sql`insert into losant_usage.organizations (org_id, name, created_on, deleted_on, first_seen_at,
       last_seen_at)
-    values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${deletedOn}, now(),
+    values ('5d00000000000000000000ff', 'x', ${createdOn}, ${deletedOn}, now(),
       coalesce(${lastSeenAt}::timestamptz, now()))`);
-const setStanding = (standing: string, where: RawBuilder<unknown>) =>
-  change(sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where ${where}`);
-
-test('equal sums are shown with both numbers', async () => {
-  const rows = sql`select usage_date, month, stream, kind, compared_with, quantity, total, difference, orgs_missing,
-    outcome, reason from losant_usage.reconciliation where metric = 'devices_total'`;
-  expect(await ledger.list(rows)).toEqual(['2026-10-20 2026-10-01 device_counts level losant 20 20 0 0 equal -']);
-});
-
+const setStanding = (standing: string, stream: string) => () =>
+  ledger.write(sql`update losant_usage.coverage set standing = ${standing}::losant_usage.standing, reason = 'waived'
+    where stream = ${stream} and org_id = ${orgs[0]}`);
 /** Returns an act that deletes the second organization, which has 3 of the 20 devices. */
 const deleteOn =
   (day: string, lastSeenAt = '2026-10-24') =>
   () =>
-    ledger.asProgram(sql`update losant_usage.organizations set deleted_on = ${day}, last_seen_at = ${lastSeenAt}
-    where org_id = ${orgs[1]}`);
-const totalWithoutIt = () => setTotal(17);
-const totalOfThatDay = () => setTotal(17, '2026-10-25 12:00Z');
-const noTotal = () => setTotal(null, null);
-const transferOrg = () => setInstance(sql`org_transferred_on = ${DAY}`);
+    ledger.setOrg(orgs[1] ?? '', sql`deleted_on = ${day}, last_seen_at = ${lastSeenAt}`);
+const loseDay = () =>
+  ledger.write(
+    sql`update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, reason = 'timeout'
+      where stream = 'device_counts' and org_id = ${orgs[0]}`,
+    sql`update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
+      where org_id = ${orgs[0]}`,
+  );
 const selectOrgs = () => setInstance(sql`new_orgs_from = null`);
-const rejectTotals = () => setInstance(sql`unreadable_totals = '{device_counts}'`);
+const rejectTotals = () => setInstance(sql`rejected_totals = '{device_counts}'`);
 const endHorizon = () => setInstance(sql`policy = policy || '{"horizonDays": 12}'`);
-const isDeviceCell = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
 
 type Case = readonly [expected: string, name: string, ...acts: readonly (() => Promise<unknown>)[]];
 const CASES: readonly Case[] = [
-  ['differs -', 'settled sums that differ', () => setTotal(21)],
-  ['pending total_not_final', 'a total that may still change', () => setTotal(21, '2026-10-22')],
-  ['equal -', 'an early total that is equal', () => setTotal(20, '2026-10-22')],
-  ['not_compared omitted', 'a total that Losant omitted for good', () => setTotal(null)],
-  ['pending not_read', 'a total that was not read yet', noTotal],
-  ['not_compared refused', 'totals that Losant rejects', noTotal, rejectTotals],
-  ['not_compared past_horizon', 'a total that can no longer be read', noTotal, endHorizon],
-  ['not_compared past_horizon', 'a total that cannot become final', () => setTotal(21, '2026-10-22'), endHorizon],
-  ['differs -', 'a final total past the horizon', () => setTotal(21), endHorizon],
-  ['pending not_summed', 'a sum that is not computed', invalidateSums],
-  ['pending not_summed', 'a selection without a sum, so without a counterpart', noTotal, selectOrgs, invalidateSums],
-  ['pending not_summed', 'a day without a sum, before a transfer', transferOrg, invalidateSums],
-  ['pending not_final', 'a cell that is not settled', () => setStanding('stored', isDeviceCell())],
-  ['equal -', 'a waived cell, which is settled', () => setStanding('waived', isDeviceCell())],
-  ['equal -', 'an unsettled cell of another stream', () => setStanding('stored', sql`stream = 'payload_totals'`)],
-  ['not_compared orgs_missing', 'an organization that existed and has no cell', () => addOrg(DAY, null)],
-  ['equal -', 'an organization that was created on the next day', () => addOrg('2026-10-21', null)],
-  ['not_compared orgs_missing', 'an organization that was deleted on the day', () => addOrg(null, DAY)],
-  ['not_compared organization_deleted', 'a total read after a deletion', deleteOn('2026-10-24'), totalWithoutIt],
+  ['equal - true', 'equal numbers'],
+  ['difference - true', 'settled numbers that differ', () => setTotal(21)],
+  ['difference - false', 'a total that may still change', () => setTotal(21, '2026-10-22')],
+  ['difference - false', 'a number that is not settled', setStanding('stored', 'device_counts'), () => setTotal(21)],
   [
-    'not_compared organization_deleted',
-    'a total read after a deletion that was noticed days later',
+    'difference - true',
+    'a waived number, which is settled',
+    setStanding('waived', 'device_counts'),
+    () => setTotal(21),
+  ],
+  [
+    'difference - true',
+    'another stream that is not settled',
+    setStanding('stored', 'payload_totals'),
+    () => setTotal(21),
+  ],
+  ['not_compared omitted true', 'a total that Losant omitted', () => setTotal(null)],
+  ['pending not_read false', 'a total that was not read yet', removeTotal],
+  ['not_compared rejected false', 'totals that Losant rejects', removeTotal, rejectTotals],
+  ['not_compared past_horizon true', 'a total that can no longer be read', removeTotal, endHorizon],
+  ['difference - true', 'a total that cannot become final', () => setTotal(21, '2026-10-22'), endHorizon],
+  ['not_compared orgs_missing true', 'an organization that existed and has no number', () => addOrg(DAY, null)],
+  ['pending orgs_missing false', 'a number that is still awaited', loseDay],
+  ['equal - true', 'an organization that was created on the next day', () => addOrg('2026-10-21', null)],
+  ['not_compared orgs_missing true', 'an organization that was deleted on the day', () => addOrg(null, DAY)],
+  [
+    'difference - true',
+    'a deletion before the day',
+    () => addOrg(null, '2026-10-19', '2026-10-18'),
+    () => setTotal(21),
+  ],
+  ['not_compared organization_deleted true', 'a deletion before the read', deleteOn('2026-10-24'), () => setTotal(17)],
+  [
+    'not_compared organization_deleted true',
+    'a deletion before the read that was noticed days later',
     deleteOn('2026-10-27', '2026-10-24 00:15Z'),
-    totalWithoutIt,
+    () => setTotal(17),
   ],
   [
-    'not_compared organization_deleted',
-    'a total read on the day of a deletion, after the list',
-    deleteOn('2026-10-25', '2026-10-25 00:15Z'),
-    totalOfThatDay,
+    'difference - true',
+    'a read on the last day with the organization',
+    deleteOn('2026-10-26', '2026-10-25 00:15Z'),
+    () => setTotal(17, '2026-10-25 12:00Z'),
   ],
-  ['differs -', 'a total read on the last day with it', deleteOn('2026-10-26', '2026-10-25 00:15Z'), totalOfThatDay],
-  ['differs -', 'a total before a deletion of its day', deleteOn('2026-10-25', '2026-10-25 12:00Z'), totalWithoutIt],
-  ['differs -', 'a deletion before the day', () => addOrg(null, '2026-10-19', '2026-10-18'), () => setTotal(21)],
-  ['not_compared selection', 'a selection of organizations', noTotal, selectOrgs],
-  ['differs -', 'a final total read before organizations were selected', () => setTotal(21), selectOrgs],
-  ['not_compared organization_transferred', 'a day before an organization was transferred', transferOrg],
+  ['not_compared selection true', 'a selection of organizations', selectOrgs],
 ];
 
 test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {
   for (const act of acts) await act();
-  expect(await outcome()).toBe(expected);
+  expect(await readOutcome()).toBe(expected);
 });
 
-test('a month has the days of each stream, however many of its metrics are compared', async () => {
-  const days = sql`select stream, compared_with, outcome, days
-    from losant_usage.month_reconciliation(${INSTANCE}, '2026-10-01') where compared_with <> 'losant' order by stream`;
-  expect(await ledger.list(days)).toEqual([
-    'payload_sources payload_totals equal 1',
-    'payload_totals payload_hours equal 1',
-  ]);
+test('numbers are shown with their difference', async () => {
+  await setTotal(17);
+  const rows = sql`select usage_date, month, stream, kind, quantity, losant_total, compared_quantity, difference,
+    orgs_missing, orgs_differing from losant_usage.reconciliation
+    where metric = 'devices_total' and compared_with = 'losant'`;
+  expect(await ledger.list(rows)).toEqual(['2026-10-20 2026-10-01 device_counts level 20 17 - 3 0 -']);
 });
 
-describe('counterparts', () => {
+describe('streams that count the same payloads', () => {
+  const changeTotals = () =>
+    ledger.write(sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
+      case org_id when ${orgs[0]} then 1 else -1 end`);
+  const readCause = () =>
+    ledger.list(sql`select state, detail from losant_usage.month_blockers
+      where cause = 'not_reconciled' and 'payload_sources' = any (streams)`);
+
   test('are compared: sources with totals, and totals with hours', async () => {
-    expect(await outcome('payload_totals', 'payload_source_count')).toBe('equal -');
+    expect(await readOutcome('payload_totals', 'payload_source_count')).toBe('equal - true');
     for (const metric of ['payload_billable_count', 'payload_all_count', 'payload_all_bytes']) {
-      expect(await outcome('payload_hours', metric)).toBe('equal -');
+      expect(await readOutcome('payload_hours', metric)).toBe('equal - true');
     }
+    const rows = sql`select quantity, compared_quantity, losant_total, orgs_differing from losant_usage.reconciliation
+      where compared_with = 'payload_totals'`;
+    expect(await ledger.list(rows)).toEqual(['43 43 - 0']);
   });
 
-  test('that differ are shown with the number of organizations, even if their sums are equal', async () => {
-    await change(sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
-      case org_id when ${orgs[0]} then 1 else -1 end`);
-    expect(await outcome('payload_totals', 'payload_source_count')).toBe('differs -');
+  test('and differ block the month, even if their sums are equal', async () => {
+    await changeTotals();
+    expect(await readOutcome('payload_totals', 'payload_source_count')).toBe('difference - true');
     const rows = sql`select orgs_differing, difference from losant_usage.reconciliation
       where compared_with = 'payload_hours' and metric = 'payload_all_count'`;
     expect(await ledger.list(rows)).toEqual(['2 0']);
+    expect(await readCause()).toContain('blocked difference, not_read');
   });
 
-  test('are compared only if both are settled', async () => {
-    await change(
-      sql`update losant_usage.usage_days set payload_all_count = 99 where org_id = ${orgs[0]}`,
-      sql`update losant_usage.coverage set standing = 'stored' where stream = 'payload_totals' and org_id = ${orgs[0]}`,
-    );
-    expect(await outcome('payload_totals', 'payload_source_count')).toBe('equal -');
+  test.each([
+    ['may still change', 'stored', 'difference - true'],
+    ['was waived', 'waived', 'difference - true'],
+  ])('and differ where a number of one organization %s are settled by the other', async (_, standing, expected) => {
+    await changeTotals();
+    await setStanding(standing, 'payload_totals')();
+    expect(await readOutcome('payload_totals', 'payload_source_count')).toBe(expected);
   });
-});
 
-const blockers = () =>
-  ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, detail
-    from losant_usage.month_blockers where cause = 'not_reconciled'`);
-
-const onlyShow = () => setInstance(sql`control_totals = 'show'`);
-const BLOCKING: readonly Case[] = [
-  ['not_reconciled device_counts 1 differs', 'by a difference', () => setTotal(21)],
-  ['not_reconciled device_counts 1 not_read', 'by a day not compared yet', noTotal],
-  ['', 'not if CONTROL_TOTALS is show', () => setTotal(21), onlyShow],
-  ['', 'not by a total that cannot be compared', () => setTotal(null)],
-  ['', 'not by a total that can no longer be read', noTotal, endHorizon],
-];
-
-test.for(BLOCKING)('%s: a past month is blocked %s', async ([expected, , ...acts]) => {
-  await ledger.asProgram(sql`update losant_usage.instance_totals set quantity = our_sum, last_read_at = '2026-10-25'
-    where metric <> 'devices_total'`);
-  for (const act of acts) await act();
-  expect((await blockers()).join()).toBe(expected);
+  test('and differ only where a number is not final block nothing', async () => {
+    await ledger.write(sql`update losant_usage.usage_days set payload_source_count = 99 where org_id = ${orgs[0]}`);
+    await setStanding('waived', 'payload_totals')();
+    expect(await readOutcome('payload_totals', 'payload_source_count')).toBe('difference - false');
+    expect(await readCause()).not.toContain('blocked difference');
+  });
 });

@@ -2,12 +2,11 @@
 import { type RawBuilder, sql } from 'kysely';
 import { beforeAll, expect } from 'vitest';
 import { beginWriting } from '../../src/ledger/lease.ts';
-import { INSTANCE, type Ledger, useLedger } from '../ledger/ledger.ts';
+import { type Ledger, useLedger } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
 
 /** Yesterday is the 23rd, which is not late yet. */
 export const NOW = '2026-11-24T03:00:00.000Z';
-const OTHER_INSTANCE = '5c00000000000000000000ff';
 
 const idOf = (lastDigits: string) => `5d00000000000000000000${lastDigits}`;
 
@@ -20,8 +19,8 @@ export const ORGS = {
   deleted: idOf('a3'),
   /** Has no cells since 20 November, because no run has created them. */
   unrecorded: idOf('a4'),
-  /** Belongs to the other instance, and is final except for a waived and an unreported cell. */
-  foreign: idOf('a5'),
+  /** Is final except for a waived and an unreported cell. */
+  settled: idOf('a5'),
 } as const;
 
 const END = '2026-11-24';
@@ -31,7 +30,7 @@ const TRACKS = `
   ('${ORGS.newcomer}', 'device_counts payload_totals', '2026-10-15', '${END}', null),
   ('${ORGS.deleted}', 'device_counts', '2026-09-20', '2026-11-10', '2026-11-09'),
   ('${ORGS.unrecorded}', 'device_counts payload_hours', '2026-10-28', '2026-11-20', null),
-  ('${ORGS.foreign}', 'device_counts', '2026-09-20', '${END}', null)`;
+  ('${ORGS.settled}', 'device_counts', '2026-09-20', '${END}', null)`;
 
 /** Cells that are not final, or not reported: key, standing, is_stored, is_reported and failed reads. */
 const EXCEPTIONS = `
@@ -45,8 +44,8 @@ const EXCEPTIONS = `
   ('${ORGS.whole}', 'payload_hours', '2026-11-22', 'unavailable', true, true, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-23', 'waiting', false, false, 0),
   ('${ORGS.newcomer}', 'device_counts', '2026-11-23', 'in_doubt', true, false, 2),
-  ('${ORGS.foreign}', 'device_counts', '2026-10-20', 'waived', true, true, 0),
-  ('${ORGS.foreign}', 'device_counts', '2026-10-21', 'final', true, false, 0)`;
+  ('${ORGS.settled}', 'device_counts', '2026-10-20', 'waived', true, true, 0),
+  ('${ORGS.settled}', 'device_counts', '2026-10-21', 'final', true, false, 0)`;
 
 /** Numbers computed from the day of the month, so that sums are easy to check. The bytes of a month exceed 2^53. */
 const NUMBERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -87,20 +86,21 @@ const columns = Object.entries(NUMBERS).flatMap(([stream, each]) =>
 );
 
 const FILL = [
-  `insert into losant_usage.instances (instance_id, api_url) values ('${OTHER_INSTANCE}', 'https://api.example.com')`,
-  `update losant_usage.instances set new_orgs_from = '2026-09-20', policy = '${JSON.stringify(POLICY)}'`,
-  `insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, limits, created_on, deleted_on,
+  // Its streams contradict each other, which blocks no month.
+  `update losant_usage.instance set new_orgs_from = '2026-09-20', control_totals = 'show',
+    policy = '${JSON.stringify(POLICY)}'`,
+  `insert into losant_usage.organizations (org_id, name, referral_id, tags, limits, created_on, deleted_on,
     first_seen_at, last_seen_at, current_period_start, current_period_end)
-  select org_id, instance_id, 'Acme', 'C-1', '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"},
+  select org_id, 'Acme', 'C-1', '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"},
       {"key": "tier", "value": "silver"}]',
     '{"payload": 10000, "device": 50, "notebookMinutesPerMonth": -9.3e18, "unknown": 7, "text": "x"}',
     created_on::date, deleted_on::date, now(), now(), '2026-10-10T00:00Z', '2026-11-10T00:00Z'
   from (values
-    ('${ORGS.whole}', '${INSTANCE}', '2024-01-01', null),
-    ('${ORGS.newcomer}', '${INSTANCE}', '2026-10-15', null),
-    ('${ORGS.deleted}', '${INSTANCE}', '2024-01-01', '2026-11-10'),
-    ('${ORGS.unrecorded}', '${INSTANCE}', '2026-10-28', null),
-    ('${ORGS.foreign}', '${OTHER_INSTANCE}', null, null)) as o (org_id, instance_id, created_on, deleted_on)`,
+    ('${ORGS.whole}', '2024-01-01', null),
+    ('${ORGS.newcomer}', '2026-10-15', null),
+    ('${ORGS.deleted}', '2024-01-01', '2026-11-10'),
+    ('${ORGS.unrecorded}', '2026-10-28', null),
+    ('${ORGS.settled}', null, null)) as o (org_id, created_on, deleted_on)`,
   `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
   select org_id, unnest(string_to_array(streams, ' ')), first_day::date, next_day::date, last_day::date
   from (values ${TRACKS}) as t (org_id, streams, first_day, next_day, last_day)`,
@@ -126,8 +126,8 @@ const FILL = [
   'update losant_usage.coverage set failed_reads = failed_reads',
 ];
 
-export async function makeWorld(ledger: Ledger): Promise<void> {
-  await ledger.asProgram(...FILL.map((statement): RawBuilder<unknown> => sql.raw(statement)));
+async function makeWorld(ledger: Ledger): Promise<void> {
+  await ledger.write(...FILL.map((statement): RawBuilder<unknown> => sql.raw(statement)));
 }
 
 /** A database with this ledger, and queries of it as lines, or as they would be after statements, which are undone. */

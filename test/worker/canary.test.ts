@@ -94,7 +94,6 @@ async function passOn({ path, query, headers }: ReceivedRequest, response: Serve
   response.end(await forwarded.text());
 }
 
-// Guarantee (Operation): No secret appears in messages, logs or pages.
 test('no secret shows when numbers are loaded, a proxy echoes requests or the token is rejected', async () => {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const echoed = `/${orgs[0]?.orgId}/`;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { RunResult } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
-import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
+import { type Config, readConfig } from '../../src/settings/config.ts';
 import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
 import { openAs } from '../support/databases.ts';
@@ -15,9 +15,15 @@ export const NEVER_MS = 2 ** 31 - 1;
 
 const LOG_LINES = 500;
 
+/** The settings of an instance of a simulated platform. */
+type InstanceSettings = Pick<
+  Config,
+  'instanceId' | 'apiUrl' | 'domain' | 'readToken' | 'streams' | 'selection' | 'requestsPerSecond' | 'concurrency'
+>;
+
 export interface ReplicaOptions {
   readonly databaseUrl: string;
-  readonly instances: readonly InstanceConfig[];
+  readonly instance: InstanceSettings;
   readonly now: () => number;
   readonly host?: string;
   readonly heartbeatUrl?: string | null;
@@ -28,13 +34,13 @@ export interface ReplicaOptions {
 }
 
 export async function openReplica(options: ReplicaOptions) {
-  const { databaseUrl: url, instances, now, host = 'replica-1', heartbeatUrl = null, attempts = 2 } = options;
+  const { databaseUrl: url, instance, now, host = 'replica-1', heartbeatUrl = null, attempts = 2 } = options;
   const logged: string[] = [];
   let onWaiting = () => {};
   const write = (line: string) => {
     logged.push(line);
     // A run that lost the database is retried before the worker waits, which with such an interval is never.
-    const isOver = options.retryIntervalMs === NEVER_MS && line.includes('could not load the instance');
+    const isOver = options.retryIntervalMs === NEVER_MS && line.includes('could not load');
     if (isOver || line.includes('waiting for the next wake-up')) onWaiting();
     // A long soak must show the memory of the worker, not of its log.
     if (logged.length > LOG_LINES) logged.shift();
@@ -43,16 +49,14 @@ export async function openReplica(options: ReplicaOptions) {
   const handle = await openAs('writer', url, { applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   const stop = new AbortController();
   const env = { DATABASE_URL: url, REQUEST_TIMEOUT_MS: '2000', REQUEST_ATTEMPTS: `${attempts}` };
-  const usual = readConfig({ env, configFile: null, needs: ['database'] });
-  const config: Config = { ...usual, instances: [...instances], heartbeatUrl, ...options.config };
-  const instanceIds = instances.map((one) => one.instanceId);
-  const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: now() });
+  const usual = readConfig({ env, needs: ['database'] });
+  const config: Config = { ...usual, ...instance, heartbeatUrl, ...options.config };
+  const metrics = createMetrics({ version: '1.2.3', startedAtMs: now() });
   const loop = new WorkerLoop({
     config,
     logger,
     signal: stop.signal,
     hostNow: now,
-    random: () => 0.5,
     handle,
     metrics,
     newId: randomUUID,
@@ -92,7 +96,7 @@ export async function openReplica(options: ReplicaOptions) {
 export function instanceOf(
   { url, instanceId, token }: { url: string; instanceId: string; token: string },
   readToken: () => string = () => token,
-): InstanceConfig {
+): InstanceSettings {
   return {
     instanceId,
     apiUrl: url,
@@ -105,9 +109,8 @@ export function instanceOf(
   };
 }
 
-/** Returns the name of the metric that counts runs of an instance with a result. */
-export const runsOf = (instanceId: string, result: RunResult): string =>
-  `losant_usage_runs_total{instance_id="${instanceId}",result="${result}"}`;
+/** Returns the name of the metric that counts runs with a result. */
+export const runsOf = (result: RunResult): string => `losant_usage_runs_total{result="${result}"}`;
 
 /** Returns a logger and the fields of its lines. */
 export function recordLog() {

@@ -1,5 +1,5 @@
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { armSchedule } from '../../src/worker/loop.ts';
+import { scheduleWakeUps } from '../../src/worker/schedule.ts';
 import { until } from '../support/wait.ts';
 
 const MINUTE_MS = 60_000;
@@ -11,15 +11,15 @@ beforeEach(() => {
 });
 
 /** Schedules a wake-up each minute. Returns the numbers of missed wake-ups, one per call. */
-async function armEachMinute(): Promise<readonly number[]> {
+function scheduleEachMinute(): readonly number[] {
   const calls: number[] = [];
-  const { stop } = await armSchedule('* * * * *', (missedWakeUps) => calls.push(missedWakeUps));
+  const { stop } = scheduleWakeUps('* * * * *', (missedWakeUps) => calls.push(missedWakeUps));
   onTestFinished(stop);
   return calls;
 }
 
 test('2,880 wake-ups missed in two days make one call, together with the current one', async () => {
-  const calls = await armEachMinute();
+  const calls = scheduleEachMinute();
   vi.setSystemTime(Date.UTC(2026, 10, 26, 10, 0, 30));
   await vi.advanceTimersToNextTimerAsync();
   await until('it is called', () => calls.length > 0);
@@ -29,7 +29,7 @@ test('2,880 wake-ups missed in two days make one call, together with the current
 });
 
 test('a clock that is a day ahead for a while, and then set back, delays no later wake-up', async () => {
-  const calls = await armEachMinute();
+  const calls = scheduleEachMinute();
   vi.setSystemTime(Date.UTC(2026, 10, 25, 10, 0, 30));
   await vi.advanceTimersToNextTimerAsync();
   await until('it is called', () => calls.length === 1);
@@ -40,7 +40,7 @@ test('a clock that is a day ahead for a while, and then set back, delays no late
 });
 
 test('a clock that is set back a day right after the start delays no wake-up', async () => {
-  const calls = await armEachMinute();
+  const calls = scheduleEachMinute();
   vi.setSystemTime(Date.UTC(2026, 10, 23, 10, 0, 30));
   await vi.advanceTimersByTimeAsync(3 * MINUTE_MS);
   await until('it is called', () => calls.length > 0);

@@ -5,7 +5,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { Health } from '../../src/queries/health.ts';
 import { DAY_MS } from '../../src/usage/day.ts';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
-import { asProgram, loseNumbers } from '../support/by-hand.ts';
+import { loseNumbers } from '../support/by-hand.ts';
 import {
   asAdministrator,
   asOwner,
@@ -46,18 +46,18 @@ async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
 
 test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without a lease', async () => {
   const worker = await startIdle(settings());
-  expect(await worker.metric(runsOf(platform.instanceId, 'complete'))).toBe(1);
+  expect(await worker.metric(runsOf('complete'))).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
   expect(await worker.metric(requests)).toBe(1);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   expect(await count("select count(*)::integer from losant_usage.cells where standing = 'stored'")).toBe(4);
-  const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
+  const labels = 'stream="device_counts",standing="stored"';
   await until('the gauges show it', async () => (await worker.metric(`losant_usage_cells{${labels}}`)) === 1);
   expect((await worker.get('/')).text).toContain('Yesterday');
   const status = JSON.parse((await worker.get('/status.json')).text) as Record<string, unknown>;
   expect(status).toMatchObject({
-    worker: { databaseUp: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', problem: null }] },
+    worker: { databaseUp: true, schedule: '0 0 1 1 *', state: 'idle', problem: null },
     runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 4 } } }],
   });
   const printed = jsonOf<object>(await command('status', '--json'));
@@ -76,7 +76,7 @@ test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without
   ]);
   expect(stderr).toContain(`"url":"${worker.url}/","msg":"console listening"`);
   expect(stderr).toMatch(/"next_wake_at":"\d{4}-01-01T00:00:00.000Z","msg":"waiting for the next wake-up"/);
-  expect(await count('select count(*)::integer from losant_usage.leases')).toBe(0);
+  expect(await count('select count(*)::integer from losant_usage.lease')).toBe(0);
 });
 
 test('SIGHUP in the middle of a run ends it without waiting for a response, and releases the lease with exit code 0', async () => {
@@ -85,7 +85,7 @@ test('SIGHUP in the middle of a run ends it without waiting for a response, and 
   await slow.control('config', { faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }] });
   const worker = await startWorker(settingsOf(slow, database), spawnProgram);
   onTestFinished(() => worker.running.kill('SIGKILL'));
-  const leases = 'select count(*)::integer from losant_usage.leases';
+  const leases = 'select count(*)::integer from losant_usage.lease';
   const recorded = 'select count(*)::integer from losant_usage.runs';
   for (const rows of [leases, recorded]) await until('the run is under way', async () => (await count(rows)) === 1);
   worker.running.kill('SIGHUP');
@@ -109,16 +109,16 @@ test('a port in use and an address that is not up end the start with exit code 1
   expect(embedded.stderr).toContain('The worker does not run on an embedded database');
 });
 
-test('logs once that an instance in the database is not in the settings', async () => {
+test('does not start on the database of another instance, and writes nothing', async () => {
   await runProgram(['run'], settings());
-  const other = await startPlatform({ orgs: 1, now: Date.now, seed: 'other' });
-  onTestFinished(() => other[Symbol.asyncDispose]());
-  const worker = await startIdle(settingsOf(other, database));
-  const lines = worker.running.stderr().split('\n');
-  const said = lines.filter((line) => line.includes('is not in the settings'));
-  expect(said).toHaveLength(1);
-  expect(said[0]).toContain(`losant-usage retire --instance ${platform.instanceId}`);
-  expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
+  const readInstance = () => ask('select instance_id, last_attempt_at, xmin::text from losant_usage.instance');
+  const before = await readInstance();
+  const other = { ...settings(), LOSANT_INSTANCE_ID: 'f'.repeat(24) };
+  const { code, stderr } = await runProgram(['worker'], other);
+  expect(code).toBe(2);
+  const belongs = `This database belongs to instance ${platform.instanceId.toLowerCase()}; LOSANT_INSTANCE_ID is `;
+  expect(stderr).toContain(`${belongs}${'f'.repeat(24)}. Use another database for another instance.`);
+  expect(await readInstance()).toEqual(before);
 });
 
 test('the status is as of the time of the database, also while the clock of the host is wrong', async () => {
@@ -193,15 +193,14 @@ const firstOrg = async () => {
   return orgs[0]?.orgId ?? '';
 };
 
-// Guarantee (Missing numbers): Commands, views, metrics and the console show the same gaps and the same complete_to.
 test('the day through which nothing is missing is the same in /status.json, status, view and metric', async () => {
   await command('run');
   await write(`${loseNumbers('payload_totals', await firstOrg())};
     update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
   const worker = await startIdle(settings());
-  const completeTo = ({ instances }: Health) =>
-    instances[0]?.streams.find(({ stream }) => stream === 'payload_totals')?.completeTo ?? null;
-  const series = `losant_usage_complete_to_timestamp_seconds{instance_id="${platform.instanceId}",stream="payload_totals"}`;
+  const completeTo = ({ streams }: Health) =>
+    streams.find(({ stream }) => stream === 'payload_totals')?.completeTo ?? null;
+  const series = 'losant_usage_complete_to_timestamp_seconds{stream="payload_totals"}';
   const view = `select complete_to::text as day from losant_usage.freshness where stream = 'payload_totals'`;
   const everywhere = async () => {
     const seconds = await worker.metric(series);
@@ -241,20 +240,18 @@ test('six pages that are opened at once are shown', async () => {
   const locks = `select count(*)::integer from pg_locks where granted and mode = 'AccessExclusiveLock'
     and relation = 'losant_usage.runs'::regclass`;
   await until('the table is locked', async () => (await count(locks)) === 1);
-  const pages = await Promise.all([1, 2, 3, 4, 5, 6].map(async () => await worker.get('/runs')));
+  const pages = await Promise.all([1, 2, 3, 4, 5, 6].map(async () => await worker.get('/changes')));
   expect(pages.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200]);
   await locked;
 });
 
-// Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
   await write(
-    asProgram(`update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour',
-      next_read_at = null`),
+    `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
   );
   const worker = await startIdle(settings());
-  const restated = `losant_usage_final_restatements_total{instance_id="${platform.instanceId}"}`;
+  const restated = 'losant_usage_final_restatements_total';
   expect(await worker.metric(restated)).toBe(0);
   const orgId = await firstOrg();
   await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
@@ -263,7 +260,7 @@ test('a final number that a command found restated reaches metric, /status.json 
   const changes = Number(await count('select count(*) from losant_usage.revisions where was_final'));
   expect(changes).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === changes);
-  expect((await statusOf(worker)).instances[0]?.finalRestatements).toBe(changes);
+  expect((await statusOf(worker)).instance?.finalRestatements).toBe(changes);
   const status = jsonOf<Health>(await command('status', '--json'));
-  expect(status.instances[0]?.finalRestatements).toBe(changes);
+  expect(status.instance?.finalRestatements).toBe(changes);
 });

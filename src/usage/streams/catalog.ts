@@ -5,7 +5,7 @@ import { payloadSources } from './payload-sources.ts';
 import { payloadTotals } from './payload-totals.ts';
 import type { Stream } from './stream.ts';
 
-/** All streams in the order in which they are read: those that others wait for first. */
+/** All streams in the order in which they are read. */
 export const streams: readonly Stream[] = [deviceCounts, notebookMinutes, payloadSources, payloadTotals, payloadHours];
 
 export const streamNames: readonly string[] = streams.map((stream) => stream.name);

@@ -10,6 +10,5 @@ export const deviceCounts: Stream = {
   maxDays: 31,
   columns: Object.values(columns),
   kind: 'level',
-  counterparts: [],
   parseBodies: createBucketParser({ bodies: [columns], hours: [null] }),
 };

@@ -15,6 +15,5 @@ export const notebookMinutes: Stream = {
   maxDays: 31,
   columns: Object.values(columns),
   kind: 'flow',
-  counterparts: [],
   parseBodies: createBucketParser({ bodies: [columns], hours: [null] }),
 };

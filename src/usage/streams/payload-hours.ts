@@ -1,16 +1,9 @@
-import type { Reason } from '../cell.ts';
-import { hasNonzero } from '../numbers.ts';
 import { createBucketParser } from './buckets.ts';
 import { createBreakdownRequests } from './payload-totals.ts';
 import type { BodyContent, DayVerdict, Stream } from './stream.ts';
 
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
-const totals = {
-  hours_billable_count: 'payload_billable_count',
-  hours_all_count: 'payload_all_count',
-  hours_all_bytes: 'payload_all_bytes',
-};
-const columns = Object.keys(totals);
+const columns = ['hours_billable_count', 'hours_all_count', 'hours_all_bytes'];
 const parseHours = createBucketParser({ bodies: columns.map((column) => ({ value: column })), hours: HOURS });
 
 /** Payloads per UTC hour: what `payload_totals` counts per day. */
@@ -20,27 +13,24 @@ export const payloadHours: Stream = {
   maxDays: 31,
   columns,
   kind: 'flow',
-  counterparts: ['payload_sources', 'payload_totals'],
-  waitsFor: 'payload_sources',
-  totals,
-  includes: { hours_all_count: ['hours_billable_count'] },
   parseBodies(bodies, range) {
     const content = parseHours(bodies, range);
     if (!hasOnlyMidnights(content)) return content;
-    const addDoubt = (verdict: DayVerdict) =>
-      verdict.kind === 'reported' && hasNonzero(verdict.numbers) ? { ...verdict, doubt: NOT_HOURLY } : verdict;
-    return { ...content, days: new Map([...content.days].map(([day, verdict]) => [day, addDoubt(verdict)])) };
+    const days = new Map(content.days);
+    for (const [day, { kind }] of days) if (kind === 'reported') days.set(day, NOT_HOURLY);
+    return { ...content, days };
   },
 };
 
-const NOT_HOURLY: Reason = {
+const NOT_HOURLY: DayVerdict = {
+  kind: 'quarantined',
   code: 'not_hourly',
   detail: 'only midnight buckets came: Losant responded with days instead of hours',
 };
 
 /**
- * An install that ignores the resolution responds with days: each has a bucket at midnight only. A day that had
- * payloads at midnight only may look the same; it is in doubt too, because nothing distinguishes the two.
+ * An install that ignores the resolution responds with days: each has a bucket at midnight only. Days that had payloads
+ * at midnight only look the same, and are invalid too, because nothing distinguishes the two.
  */
 function hasOnlyMidnights({ days }: BodyContent): boolean {
   const otherHours = columns.length * (HOURS.length - 1);

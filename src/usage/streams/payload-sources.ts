@@ -43,7 +43,6 @@ export const payloadSources: Stream = {
   maxDays: 1,
   columns: ['payload_source_count', 'payload_sources'],
   kind: 'flow',
-  counterparts: ['payload_totals', 'payload_hours'],
   parseBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
     const types = Object.entries(body).filter(([type]) => !type.startsWith('_'));

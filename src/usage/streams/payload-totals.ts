@@ -15,11 +15,5 @@ export const payloadTotals: Stream = {
   maxDays: 31,
   columns,
   kind: 'flow',
-  counterparts: ['payload_sources', 'payload_hours'],
-  waitsFor: 'payload_sources',
-  includes: {
-    payload_all_count: ['payload_billable_count', 'payload_all_bytes'],
-    payload_all_bytes: ['payload_billable_count', 'payload_all_count'],
-  },
   parseBodies: createBucketParser({ bodies: columns.map((column) => ({ value: column })), hours: [null] }),
 };

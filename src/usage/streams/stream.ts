@@ -12,14 +12,6 @@ export interface Stream {
   readonly columns: readonly string[];
   /** `flow`: counts events, so an omitted day may be zero. `level`: a state, which an omission does not make zero. */
   readonly kind: 'flow' | 'level';
-  /** The other streams that count the same payloads. */
-  readonly counterparts: readonly string[];
-  /** The counterpart that must be stored before omitted numbers may become zeros. */
-  readonly waitsFor?: string;
-  /** By column of hours, the column of a counterpart that has their sum. */
-  readonly totals?: Readonly<Record<string, string>>;
-  /** By column, other columns that cannot be above zero while it is zero. */
-  readonly includes?: Readonly<Record<string, readonly string[]>>;
   /** Parses the bodies of one slice. Throws {@link UnplaceableBodyError} if a body cannot be assigned to days. */
   readonly parseBodies: (bodies: readonly unknown[], range: DayRange) => BodyContent;
 }

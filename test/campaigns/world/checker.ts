@@ -1,6 +1,6 @@
 /**
- * Compares the tables with the truth of the platforms and with their previous state. Written from the guarantees about
- * the tables, without code of the program. Each violation is a line of text.
+ * Compares what the reader sees with the truth of the platform and with what was seen before. Written from the rows of
+ * docs/architecture.md that say what a response does to a cell, without code of the program. Each violation is a line.
  */
 import type { Ledger, LedgerCell, Revision } from './ledger.ts';
 import {
@@ -18,95 +18,109 @@ import {
 
 /** The time after the end of a day from which an expected cell that is not stored is late. */
 const LATE_AFTER_MS = 6 * HOUR_MS;
-/** No policy of the worlds makes a day final earlier. */
-const FINAL_AFTER_MS = 48 * HOUR_MS;
-/** The number of responses that must omit a zero before it is final, or a number before it becomes zero. */
-const OMISSIONS_NEEDED = 3;
-const COUNTERPARTS = { payload_sources: 'payload_totals', payload_totals: 'payload_sources' } as const;
+
+export interface CheckedPolicy {
+  readonly finalAfterHours: number;
+  readonly horizonDays: number;
+}
+
+interface CheckInput {
+  readonly ledger: Ledger;
+  readonly previous: Ledger;
+  readonly book: TruthBook;
+  readonly policy: CheckedPolicy;
+}
 
 /** Returns what is wrong with the tables and with their changes since the previous state. */
-export function checkTables(ledger: Ledger, previous: Ledger, book: TruthBook): string[] {
+export function checkTables(input: CheckInput): string[] {
+  const { ledger, previous, book } = input;
+  const deletedOrgs = new Set(ledger.orgs.filter(({ isDeleted }) => isDeleted).map(({ orgId }) => orgId));
   const lines = [...ledger.cells.values()].flatMap((cell) => {
     const name = cellName(cell);
+    const revisions = ledger.revisions.get(name) ?? [];
+    const previousCell = previous.cells.get(name);
     const violations = [
-      ...checkTimes(cell, ledger),
-      ...checkNumbers(cell, book),
-      ...checkChain(cell, ledger.revisions.get(name) ?? []),
-      ...checkChange(previous.cells.get(name), cell, { ledger, book }),
-      ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name) ? [] : ['is a gap, or not, unlike in coverage_gaps']),
+      ...(cell.isStored ? checkStored(cell, revisions, input) : checkUnstored(cell, ledger)),
+      ...(isGap(cell) === ledger.gaps.has(name) ? [] : ['is a gap, or not, unlike in coverage_gaps']),
+      ...checkNextRead(cell, input, deletedOrgs.has(cell.orgId)),
+      ...checkRevisions(cell, revisions),
+      ...(previousCell === undefined ? [] : checkChange(previousCell, cell, revisions, book)),
     ];
     return violations.map((line) => `${name}: ${line}`);
   });
-  const missingRows = [...previous.cells].filter(([name, { hasRow }]) => hasRow && !ledger.cells.get(name)?.hasRow);
-  return [...ledger.breaches, ...lines, ...missingRows.map(([name]) => `${name} had a row, and has none`)];
+  const lostCells = [...previous.cells].filter(([name, cell]) => cell.lastAttemptAtMs && !ledger.cells.has(name));
+  return [...ledger.breaches, ...lines, ...lostCells.map(([name]) => `${name} was read, and is no longer expected`)];
 }
 
-/** Whether an expected cell is missing or in doubt: what `gaps` must show. */
-export function isGap({ standing, day }: LedgerCell, atMs: number): boolean {
-  if (standing === 'waiting') return atMs >= dayEndMs(day) + LATE_AFTER_MS;
-  return standing === 'in_doubt' || standing === 'missing';
-}
+/** Whether a cell is missing or in doubt: what `gaps` must show. */
+export const isGap = ({ standing }: LedgerCell) => standing === 'in_doubt' || standing === 'missing';
 
-/** No read is in the future or before the end of its day, and unsettled cells are read again. */
-function checkTimes(cell: LedgerCell, { nowMs, instances, tracks }: Ledger): string[] {
-  const { day, standing, lastReadAtMs, nextReadAtMs } = cell;
+/** What is not stored is missing or waiting, or nobody waits for it any more; and says why. */
+function checkUnstored({ standing, reason, numbers, day }: LedgerCell, { nowMs }: Ledger): string[] {
   const violations: string[] = [];
-  if (dayEndMs(day) > nowMs) violations.push('is of a day that has not ended');
-  if (lastReadAtMs !== null) {
-    if (lastReadAtMs > nowMs + SKEW_MS) violations.push('was read in the future');
-    if (lastReadAtMs < dayEndMs(day) - SKEW_MS) violations.push('was read before the day ended');
-    const isEarly = lastReadAtMs < dayEndMs(day) + FINAL_AFTER_MS - SKEW_MS;
-    if (standing === 'final' && isEarly) violations.push('is final too early');
-  }
-  const { horizonDays } = instances.get(cell.instanceId) ?? {};
-  const isPastHorizon = day < dayAt(nowMs - (horizonDays ?? 0) * DAY_MS);
-  const isOrgDeleted = tracks.some(({ orgId, isDeleted }) => isDeleted && orgId === cell.orgId);
-  const isNeverRead = nextReadAtMs === null && cell.hasRow;
-  if (isNeverRead && !['final', 'waived'].includes(standing) && !isPastHorizon && !isOrgDeleted)
-    violations.push('is never read again');
+  if (numbers !== null) violations.push(`is not stored, but has ${JSON.stringify(numbers)}`);
+  if (!['waiting', 'missing', 'unavailable', 'waived'].includes(standing))
+    violations.push(`is ${standing} without numbers`);
+  if (reason === null) violations.push(`is ${standing} without a reason`);
+  if (standing === 'waiting' && nowMs >= dayEndMs(day) + LATE_AFTER_MS) violations.push('is late, and only waiting');
   return violations;
 }
 
-/** Stored numbers are those that Losant had when it responded, and an omission alone confirms nothing. */
-function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
-  const { stream, standing, isStored, isReported, numbers, lastReadAtMs } = cell;
-  if (isStored !== (numbers !== null)) return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
-  if (numbers === null) return [];
-  const violations: string[] = [];
+/** Stored numbers are those that Losant reported last: zeros for a flow that it left out, and never for a level. */
+function checkStored(cell: LedgerCell, revisions: readonly Revision[], { ledger, book, policy }: CheckInput): string[] {
+  const { stream, day, standing, reason, isReported, numbers, lastReadAtMs } = cell;
+  if (numbers === null) return ['is stored without numbers'];
   if (lastReadAtMs === null) return ['is stored, but was never read'];
+  const violations: string[] = [];
+  if (lastReadAtMs > ledger.nowMs + SKEW_MS) violations.push('was read in the future');
+  if (lastReadAtMs < dayEndMs(day) - SKEW_MS) violations.push('was read before the day ended');
+  const finalAtMs = dayEndMs(day) + policy.finalAfterHours * HOUR_MS;
+  if (standing === 'final' && lastReadAtMs < finalAtMs - SKEW_MS) violations.push('is final too early');
+  if (standing === 'stored' && lastReadAtMs > finalAtMs + SKEW_MS) violations.push('was read late, and is not final');
+  if (standing === 'in_doubt' && (reason !== 'omitted' || (stream !== 'device_counts' && isZero(numbers))))
+    violations.push(`is in doubt (${reason}) with ${JSON.stringify(numbers)}`);
+  if (stream === 'device_counts' && !isReported) violations.push('is a level that Losant omitted');
   const versions = book.at(cell, lastReadAtMs);
-  if (!versions.some((version) => canResultFrom(numbers, version))) {
-    const possible = JSON.stringify(versions);
-    violations.push(`has ${JSON.stringify(numbers)}, but Losant could only report ${possible} at ${lastReadAtMs}`);
-  }
-  const isUndoubted = standing === 'stored' || standing === 'final';
-  if (stream === 'device_counts' && isUndoubted && !isReported) violations.push('is a level that Losant omitted');
-  if (standing === 'final' && !isReported && cell.omissions < OMISSIONS_NEEDED)
-    violations.push(`is a final zero that only ${cell.omissions} responses omitted`);
+  const isTrue = revisions.at(-1)?.isByPerson
+    ? isZero(numbers)
+    : versions.some((version) => canResultFrom(numbers, version));
+  if (!isTrue)
+    violations.push(`has ${JSON.stringify(numbers)}, but Losant could only report ${JSON.stringify(versions)}`);
   return violations;
 }
 
-/** Whether a response with this version can have led to these numbers: what it omits may be zero. */
+const isZero = (numbers: Numbers) => Object.values(numbers).every((value) => value === 0);
+
+/** Whether a response with this version leads to these numbers: what it omits is zero. */
 function canResultFrom(numbers: Numbers, { numbers: reported, omitted }: Version): boolean {
-  const isCompared = (key: string) => !omitted.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
-  const expected = Object.entries(reported).filter(([key]) => isCompared(key));
-  const stored = Object.entries(numbers).filter(([key]) => isCompared(key));
-  return toSortedText(expected) === toSortedText(stored);
+  const zeros = Object.fromEntries(omitted.map((column) => [column, 0]));
+  return areEqual(numbers, omitted.includes('payload_source_count') ? zeros : { ...reported, ...zeros });
 }
 
-const toSortedText = (entries: readonly (readonly [string, number])[]) =>
-  JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+const toSortedText = (numbers: Numbers) =>
+  JSON.stringify(Object.entries(numbers).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-const areEqual = (a: Numbers, b: Numbers) => toSortedText(Object.entries(a)) === toSortedText(Object.entries(b));
+const areEqual = (a: Numbers, b: Numbers) => toSortedText(a) === toSortedText(b);
 
-/** Revisions have no gap, and undoing them one by one from the stored numbers always meets their new values. */
-function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
-  const recorded = chain.map((change) => change.revision).join();
+/** What is not settled is read again within a day of its last read, as long as it can be read. */
+function checkNextRead(cell: LedgerCell, { ledger, policy }: CheckInput, isDeleted: boolean): string[] {
+  const { day, standing, lastAttemptAtMs, nextReadAtMs } = cell;
+  const isPastHorizon = day < dayAt(ledger.nowMs - policy.horizonDays * DAY_MS);
+  if (standing === 'final' || standing === 'waived' || isPastHorizon || isDeleted) return [];
+  if (nextReadAtMs === null) return [`is ${standing}, and never read again`];
+  // A cell that has become due is read by the next run, whenever it was read last.
+  const latestMs = Math.max(ledger.nowMs, (lastAttemptAtMs ?? 0) + DAY_MS);
+  return lastAttemptAtMs !== null && nextReadAtMs > latestMs ? [`is ${standing}, and not read within a day`] : [];
+}
+
+/** Every change is a revision: undoing them one by one from the stored numbers always meets their new values. */
+function checkRevisions({ revision, numbers }: LedgerCell, revisions: readonly Revision[]): string[] {
+  const recorded = revisions.map((change) => change.revision).join();
   const expected = Array.from({ length: Math.max(0, revision - 1) }, (_, index) => index + 2).join();
   if (recorded !== expected) return [`revision ${revision} with the revisions ${recorded} on record`];
   const state: Record<string, number> = { ...numbers };
-  for (const change of chain.toReversed()) {
-    const [old, now] = [flattenChange(change.old), flattenChange(change.now)];
+  for (const change of revisions.toReversed()) {
+    const [old, now] = [flatten(change.old), flatten(change.now)];
     if (Object.keys(now).length === 0) return ['a revision changes nothing'];
     for (const [key, value] of Object.entries(now)) {
       if ((state[key] ?? null) !== value) return [`${key} became ${value} on record, but is ${state[key]}`];
@@ -118,61 +132,48 @@ function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[
   return [];
 }
 
-/** Returns the numbers of a change; null for those that it adds or removes. */
-function flattenChange(change: object): Record<string, number | null> {
-  const leaves: Record<string, number | null> = {};
+/** Returns the numbers of a change by column, type and source; null for those that it adds or removes. */
+function flatten(change: object): Record<string, number | null> {
+  const numbers: Record<string, number | null> = {};
   const walk = (value: unknown, key: string) => {
-    if (typeof value !== 'object' || value === null) leaves[key] = value === null ? null : Number(value);
+    if (typeof value !== 'object' || value === null) numbers[key] = value === null ? null : Number(value);
     else for (const [part, inner] of Object.entries(value)) walk(inner, key === '' ? part : `${key} ${part}`);
   };
   walk(change, '');
-  return leaves;
+  return numbers;
 }
 
-/** Whether enough responses omitted the numbers, and the counterpart has reported zero since they were last read. */
-function isOmittedZero(previous: LedgerCell, cell: LedgerCell, { cells }: Ledger): boolean {
-  const stream = Object.entries(COUNTERPARTS).find(([name]) => name === cell.stream)?.[1];
-  const counterpart = stream && cells.get(cellName({ ...cell, stream }));
-  if (!counterpart?.isReported || (counterpart.lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0)) return false;
-  const isZero = Object.values(counterpart.numbers ?? { none: 1 }).every((value) => value === 0);
-  return isZero && !cell.isReported && cell.omissions === OMISSIONS_NEEDED;
-}
-
-/**
- * A number changes only by a response that reports the new one, or by omissions next to a counterpart of zero; and a
- * doubt ends by a response or a person.
- */
+/** A number changes only by a response that reports the new one, or by a person; so does a doubt end. */
 function checkChange(
-  previous: LedgerCell | undefined,
+  previous: LedgerCell,
   cell: LedgerCell,
-  { ledger, book }: { readonly ledger: Ledger; readonly book: TruthBook },
+  revisions: readonly Revision[],
+  book: TruthBook,
 ): string[] {
-  if (!previous?.hasRow) return [];
-  const { revision, standing, lastReadAtMs, numbers } = cell;
+  const { revision, standing, lastReadAtMs, lastAttemptAtMs, nextReadAtMs, failedReads, numbers } = cell;
   const violations: string[] = [];
   if (revision < previous.revision) violations.push(`went back from revision ${previous.revision} to ${revision}`);
   if ((lastReadAtMs ?? 0) < (previous.lastReadAtMs ?? 0)) violations.push('was read later than it is now');
-  if (previous.numbers !== null && numbers !== null) {
-    if (revision === previous.revision && !areEqual(previous.numbers, numbers))
-      violations.push('changed without a record');
-    const zeroedColumns = Object.values(COLUMNS[cell.stream]).filter(
-      (column) => previous.numbers?.[column] && numbers[column] === 0,
-    );
-    const versions = book.at(cell, lastReadAtMs ?? 0);
-    const isZeroReported = (column: string) =>
-      versions.some((version) => version.numbers[column] === 0 && !version.omitted.includes(column));
-    for (const column of zeroedColumns)
-      if (!isZeroReported(column) && !isOmittedZero(previous, cell, ledger))
-        violations.push(`${column} became zero, but Losant only omitted it`);
-  }
-  const isRead = cell.lastAttemptAtMs !== previous.lastAttemptAtMs || lastReadAtMs !== previous.lastReadAtMs;
+  if (previous.isStored && !cell.isStored) violations.push('was stored, and is not');
+  if (previous.standing === 'final' && standing === 'stored') violations.push('was final, and is not');
+  const isRead = lastReadAtMs !== previous.lastReadAtMs;
   const isDecided = ['in_doubt', 'waived', 'unavailable'].includes(standing);
   if (previous.standing === 'in_doubt' && !isRead && !isDecided)
     violations.push(`was in doubt, and is ${standing} although nobody read it`);
-  const isNewlyReported = cell.isReported && lastReadAtMs !== previous.lastReadAtMs;
-  const isLifted = isNewlyReported || isOmittedZero(previous, cell, ledger);
-  if (previous.reason === 'waived' && standing !== 'waived' && !isLifted)
+  if (previous.standing === 'waived' && !isRead && standing !== 'waived')
     violations.push(`was waived, and is ${standing} although Losant reported nothing`);
+  const isAttempted = lastAttemptAtMs !== previous.lastAttemptAtMs && failedReads === 0 && nextReadAtMs !== null;
+  if (isAttempted && cell.isStored && !isRead && !isDecided)
+    violations.push(`was omitted although a number is stored, and is ${standing}`);
+  if (previous.numbers === null || numbers === null || revisions.at(-1)?.isByPerson) return violations;
+  if (revision === previous.revision && !areEqual(previous.numbers, numbers))
+    violations.push('changed without a record');
+  const versions = book.at(cell, lastReadAtMs ?? 0);
+  for (const column of Object.values(COLUMNS[cell.stream])) {
+    const isZeroed = numbers[column] === 0 && (previous.numbers[column] ?? 0) > 0;
+    const isReported = versions.some((each) => each.numbers[column] === 0 && !each.omitted.includes(column));
+    if (isZeroed && !isReported) violations.push(`${column} became zero, but Losant only omitted it`);
+  }
   return violations;
 }
 
@@ -182,9 +183,9 @@ export function checkHealed(
   { book, existingOrgIds, lastDay }: { book: TruthBook; existingOrgIds: ReadonlySet<string>; lastDay: string },
 ): string[] {
   return [...ledger.cells.values()].flatMap((cell) => {
-    const { standing, reason, orgId, numbers } = cell;
+    const { standing, reason, orgId, numbers, day } = cell;
     // Later cells are not final yet.
-    if (cell.day > lastDay) return [];
+    if (day > lastDay) return [];
     const isDeleted = !existingOrgIds.has(orgId);
     if (standing === 'waived' || (standing === 'unavailable' && (isDeleted || reason === 'past_horizon'))) return [];
     if (standing !== 'final') return [`${cellName(cell)} is ${standing} (${reason}) in the end`];

@@ -2,7 +2,7 @@
 import { DELIVERY_KINDS, TRANSIENT_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
 import { type ListFaults, ODD_ITEMS } from '../../../simulator/list-faults.ts';
 import type { Dice } from './dice.ts';
-import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
+import { DAY_MS, dayAt, STREAMS } from './truth.ts';
 import {
   endedDays,
   findUnnoticedOrgs,
@@ -10,9 +10,7 @@ import {
   type Problem,
   pickOrg,
   readExistingOrgs,
-  readPlatformOrgs,
   recordTruth,
-  runCommand,
   setProblem,
   type World,
 } from './world.ts';
@@ -31,32 +29,36 @@ export const step = (weight: number, play: Kind['play']): Kind => ({ weight, pla
 /** Draws one of the last days that have ended, mostly a recent one, where steps are likely to interact. */
 const pickDay = (world: World, dice: Dice) => endedDays(world, 25)[Math.floor(25 * dice.next() ** 2)] as string;
 
-type Input = Readonly<Record<string, unknown>>;
+type Change = readonly [path: string, input: Readonly<Record<string, unknown>>];
 
-/** Changes a day of an organization in Losant, and records its new truth. */
-function edit(weight: number, path: string, draw: (dice: Dice) => Input): Kind {
+/** Changes a day of some organizations in Losant, and records its new truth. */
+function edit(weight: number, draw: (dice: Dice) => readonly Change[]): Kind {
   return step(weight, async (world, dice) => {
-    const { platform, book, nowMs } = world;
-    const [orgId, day, change] = [await pickOrg(world, dice), pickDay(world, dice), draw(dice)];
-    await platform.control(path, { orgId, day, ...change });
-    await book.record(nowMs, { from: day, to: day }, orgId);
-    return `${day} ${orgId} ${JSON.stringify(change)}`;
+    const { platform, book, nowMs, omissions } = world;
+    const [day, changes] = [pickDay(world, dice), draw(dice)];
+    const orgIds = await Promise.all(
+      Array.from({ length: Math.ceil(world.orgCount / 10) }, () => pickOrg(world, dice)),
+    );
+    for (const orgId of new Set(orgIds)) {
+      for (const [path, input] of changes) {
+        await platform.control(path, { orgId, day, ...input });
+        if (path === 'omit') omissions.set(`${orgId} ${day}`, { orgId, day });
+      }
+      await book.record(nowMs, { from: day, to: day }, orgId);
+    }
+    return `${day} ${orgIds.join()} ${JSON.stringify(changes)}`;
   });
 }
 
-/** More days than edits reach back in the longest world. */
-const EDITED_DAYS = 160;
-
-export async function reportEverything(world: World): Promise<void> {
-  const { platform, book, nowMs } = world;
-  for (const { orgId } of await readPlatformOrgs(world)) {
-    for (const day of endedDays(world, EDITED_DAYS)) {
-      const isOmitted = STREAMS.some((stream) => book.current({ orgId, stream, day })?.omitted.length);
-      if (!isOmitted) continue;
-      await platform.control('omit', { orgId, day, omit: false });
-      await book.record(nowMs, { from: day, to: day }, orgId);
-    }
+/** Lets Losant report again what steps have omitted. */
+export async function reportEverything(world: World): Promise<string> {
+  const { platform, book, nowMs, omissions } = world;
+  for (const { orgId, day } of omissions.values()) {
+    await platform.control('omit', { orgId, day, omit: false });
+    await book.record(nowMs, { from: day, to: day }, orgId);
   }
+  omissions.clear();
+  return 'everything';
 }
 
 /** Sets a problem of the platform, which lasts until another step changes it. */
@@ -90,63 +92,64 @@ const SCOPES = [
 
 /** Draws a fault of the list, except those that make a wrong list look complete. */
 async function pickListFault(dice: Dice, world: World): Promise<ListFaults> {
-  const orgIds = (await readPlatformOrgs(world)).map(({ orgId }) => orgId);
+  const orgIds = (await readExistingOrgs(world)).map(({ orgId }) => orgId);
   const odd = { [dice.pick(orgIds)]: dice.pick(ODD_ITEMS) };
   return dice.pick<ListFaults>([
     { emptyPages: [dice.below(3)] },
     { ignorePage: true },
     { ignoreSort: true },
     { totalCount: dice.chance(0.5) ? 0 : orgIds.length + 1 + dice.below(3) },
-    { items: odd },
     { items: { ...odd, [dice.pick(orgIds)]: dice.pick(ODD_ITEMS) }, ignoreSort: dice.chance(0.5) },
   ]);
 }
 
 /** Deletes an organization, unless another deletion is not noticed yet: several at once would not be confirmed. */
-async function deleteOrg(world: World, orgId: string): Promise<boolean> {
-  if ((await readPlatformOrgs(world)).length < 3 || (await findUnnoticedOrgs(world)).length > 0) return false;
+async function deleteOrg(world: World, dice: Dice): Promise<string> {
+  const orgId = await pickOrg(world, dice);
+  if ((await readExistingOrgs(world)).length < 3) return 'no: there are too few';
+  if ((await findUnnoticedOrgs(world)).length > 0) return 'no: another deletion is not noticed yet';
   const { scopes } = world.problem;
   await setProblem(world, { scopes: null });
   await world.platform.send('DELETE', `/orgs/${orgId}`, {});
   await setProblem(world, { scopes });
   world.listedSince.delete(orgId);
-  return true;
+  return orgId;
 }
 
-export async function runOther(world: World): Promise<string> {
-  const { other } = world;
-  return `${(await runCommand(world, ['run'], { platform: other })).code}`;
+/** More days than an organization stays deleted. */
+const DAYS_AWAY = 90;
+
+export async function restoreOrg(world: World, orgId: string): Promise<void> {
+  const { platform, book, nowMs } = world;
+  await platform.control('orgs/restore', { orgId });
+  await book.record(nowMs, { from: dayAt(nowMs - DAYS_AWAY * DAY_MS), to: dayAt(nowMs - DAY_MS) }, orgId);
+  await recordTruth(world, dayAt(nowMs - DAY_MS));
 }
 
-const pickCounter = (dice: Dice, share: number): Input => (dice.chance(share) ? {} : { counter: dice.pick(STREAMS) });
+const pickCounter = (dice: Dice, share: number) => (dice.chance(share) ? {} : { counter: dice.pick(STREAMS) });
 
 export const PLATFORM_STEPS = {
-  restate: edit(6, 'restate', (dice) => ({ ...pickCounter(dice, 0.3), times: 1 + dice.below(2) })),
-  restate_sources: edit(2, 'restate', () => ({ sourcesOnly: true })),
-  becomes_zero: edit(3, 'empty', (dice) => pickCounter(dice, 0.4)),
-  restated_to_nothing: step(2, async (world, dice) => {
-    const { platform, book, nowMs } = world;
-    const [orgId, day, action] = [await pickOrg(world, dice), pickDay(world, dice), dice.pick(STREAMS)];
-    await platform.control('empty', { orgId, day });
-    await platform.control('omit', { orgId, day, omit: false });
-    // Next to the reported zero of its counterpart, an omitted number becomes zero.
-    const isOmitted = dice.chance(0.5);
-    await platform.control('omit', { orgId, day, action, omit: isOmitted });
-    await book.record(nowMs, { from: day, to: day }, orgId);
-    return `${day} ${orgId}${isOmitted ? `, ${action} omitted` : ''}`;
-  }),
-  becomes_number: edit(2, 'empty', () => ({ empty: false })),
-  omit: edit(8, 'omit', (dice) => (dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) })),
-  omit_totals: edit(2, 'omit', (dice) => ({ variant: dice.pick(['billable_count', 'all_count', 'all_bytes']) })),
-  report_again: step(2, (world) => reportEverything(world).then(() => 'everything')),
+  restate: edit(6, (dice) => [['restate', { ...pickCounter(dice, 0.3), times: 1 + dice.below(2) }]]),
+  restate_sources: edit(2, () => [['restate', { sourcesOnly: true }]]),
+  becomes_zero: edit(3, (dice) => [['empty', pickCounter(dice, 0.4)]]),
+  becomes_number: edit(2, () => [['empty', { empty: false }]]),
+  becomes_zero_or_omitted: edit(2, (dice) => [
+    ['empty', {}],
+    ['omit', { omit: false }],
+    ['omit', { action: dice.pick(STREAMS), omit: dice.chance(0.5) }],
+  ]),
+  omit: edit(8, (dice) => [['omit', dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) }]]),
+  omit_totals: edit(2, (dice) => [['omit', { variant: dice.pick(['billable_count', 'all_count', 'all_bytes']) }]]),
+  report_again: step(2, reportEverything),
   bad_replies: problem(2, (dice) => {
     const kinds = pickSome(dice, [...REPLIES, ...DELIVERIES], 5);
     const slowMs = dice.pick([50, 700]);
     return { faults: [{ kinds, rate: dice.next() * 0.3, maxPerRequest: 1 + dice.below(3), slowMs }] };
   }),
-  rate_limits: problem(1, (dice) => {
+  rate_limits: problem(1, (dice, world) => {
     const kinds = pickSome(dice, PAUSES, 2);
-    return { faults: [{ kinds, rate: 0.01, retryAfterSeconds: dice.below(2), maxPerRequest: 1 }] };
+    const rate = 0.05 / world.orgCount;
+    return { faults: [{ kinds, rate, retryAfterSeconds: dice.below(2), maxPerRequest: 1 }] };
   }),
   bad_values: problem(2, (dice) => ({
     faults: [{ kinds: pickSome(dice, VALUE_KINDS, 6), rate: dice.next() * 0.35 }],
@@ -157,10 +160,12 @@ export const PLATFORM_STEPS = {
     const plan = { kinds, forever: true, orgIds, slowMs: 50 };
     return { faults: [dice.chance(0.6) ? { ...plan, actions } : plan] };
   }),
-  cached_responses: problem(2, (dice) => {
-    const kinds = dice.pick([['cached'], ['cached_age']] as const);
-    return { faults: [{ kinds: [...kinds], rate: 0.2 + dice.next() * 0.6 }] };
-  }),
+  final_replies: problem(1, (dice) => ({
+    faults: [{ kinds: [dice.pick(['not_found', 'forbidden', 'too_large', 'odd_message'])], rate: dice.next() * 0.1 }],
+  })),
+  cached_responses: problem(2, (dice) => ({
+    faults: [{ kinds: [dice.pick(['cached', 'cached_age'])], rate: 0.2 + dice.next() * 0.6 }],
+  })),
   bad_list: problem(2, async (dice, world) => ({ list: await pickListFault(dice, world) })),
   scope_rejected: problem(2, (dice) => {
     const missingScope = dice.pick(SCOPES);
@@ -170,37 +175,18 @@ export const PLATFORM_STEPS = {
   wrong_dates: problem(1, (dice) => ({ dateOffsetMs: (dice.below(480) - 240) * 1_000 })),
   problems_end: problem(7, () => NO_PROBLEM),
   org_created: step(2, async (world, dice) => {
-    if ((await readExistingOrgs(world)).length > 6) return 'no: there are enough';
+    if ((await readExistingOrgs(world)).length > world.orgCount * 1.3) return 'no: there are enough';
     const creationDate = new Date(world.nowMs - dice.below(5) * DAY_MS).toISOString();
     await world.platform.control('orgs', { creationDate });
     await recordTruth(world);
     return creationDate;
   }),
-  org_deleted: step(2, async (world, dice) => {
-    const orgId = await pickOrg(world, dice);
-    return (await deleteOrg(world, orgId)) ? orgId : 'no: there are too few, or another deletion is not noticed yet';
-  }),
+  org_deleted: step(2, deleteOrg),
   org_restored: step(2, async (world, dice) => {
     const deletedOrgs = (await world.book.orgs()).filter(({ deleted }) => deleted);
     if (deletedOrgs.length === 0) return 'no: none is deleted';
     const { orgId } = dice.pick(deletedOrgs);
-    await world.platform.control('orgs/restore', { orgId });
-    await recordTruth(world);
+    await restoreOrg(world, orgId);
     return orgId;
-  }),
-  org_transferred: step(1, async (world, dice) => {
-    const org = dice.pick(await readPlatformOrgs(world));
-    const creationDate = new Date(Date.parse(org.createdDay)).toISOString();
-    if (!(await deleteOrg(world, org.orgId))) return 'no: there are too few, or another deletion is not noticed yet';
-    await world.other.control('orgs', { id: org.orgId, creationDate });
-    await recordTruth(world);
-    return `${org.orgId}: ${await runOther(world)}`;
-  }),
-  other_runs: step(2, runOther),
-  creation_date_changes: step(1, async (world, dice) => {
-    const orgId = await pickOrg(world, dice);
-    const creationDate = new Date(world.nowMs - dice.below(30 * 24) * HOUR_MS).toISOString();
-    await world.platform.control('attributes', { orgId, attributes: { creationDate } });
-    return `${orgId} ${dayAt(Date.parse(creationDate))}`;
   }),
 } as const satisfies Kinds;

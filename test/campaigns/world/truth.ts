@@ -1,6 +1,6 @@
 /**
- * The truth of the simulated platforms, from their control routes. The checker compares the program's tables with it;
- * it shares no code with the program.
+ * The truth of the simulated platform, from its control routes. The checker compares what the reader sees with it; it
+ * shares no code with the program.
  */
 import type { Platform } from '../../simulator/platform.ts';
 
@@ -9,7 +9,7 @@ export const DAY_MS = 24 * HOUR_MS;
 export const dayAt = (ms: number) => new Date(ms).toISOString().slice(0, 10);
 export const dayEndMs = (day: string) => Date.parse(day) + DAY_MS;
 
-/** The columns of `usage_days` with the numbers of a stream, by the platform's names. */
+/** The columns with the numbers of a stream, by the platform's names. */
 export const COLUMNS = {
   device_counts: { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' },
   notebook_minutes: {
@@ -19,7 +19,7 @@ export const COLUMNS = {
     errored: 'notebook_errored',
     timeout: 'notebook_timeout',
   },
-  payload_sources: { sum: 'payload_source_count', sources: 'payload_sources' },
+  payload_sources: { sum: 'payload_source_count' },
   payload_totals: {
     billable_count: 'payload_billable_count',
     all_count: 'payload_all_count',
@@ -38,13 +38,7 @@ export interface Cell {
   readonly day: string;
 }
 export const cellName = ({ stream, orgId, day }: Cell) => `${stream} ${orgId} ${day}`;
-
-/** Returns the numbers by column; in a map of maps, the keys follow the name of the column. */
-export function flatten(value: unknown, prefix = ''): Numbers {
-  if (typeof value !== 'object' || value === null) return { [prefix]: Number(value) };
-  const parts = Object.entries(value).map(([key, part]) => flatten(part, prefix === '' ? key : `${prefix} ${key}`));
-  return Object.assign({}, ...parts) as Numbers;
-}
+export const sourceKey = (type: string, source: string) => `payload_sources ${type} ${source}`;
 
 export interface Version {
   readonly numbers: Numbers;
@@ -68,7 +62,7 @@ function toVersion(day: RawDay, stream: StreamName): Version {
     const named = Object.entries(COLUMNS[stream]).map(([word, column]) => [column, Number(counts[word])]);
     return { numbers: Object.fromEntries(named) as Numbers, omitted: day.omitted[stream] ? all : omitted };
   }
-  const sources = day.payload_sources.map((row) => [`payload_sources ${row.payload_type} ${row.source}`, row.count]);
+  const sources = day.payload_sources.map((row) => [sourceKey(row.payload_type, row.source), row.count]);
   const sum = day.payload_sources.reduce((total, { count }) => total + Number(count), 0);
   const numbers = { payload_source_count: sum, ...(Object.fromEntries(sources) as Numbers) };
   return { numbers, omitted: day.omitted.payload_sources ? all : [] };
@@ -85,59 +79,49 @@ export interface TruthOrg {
   readonly orgId: string;
   readonly deleted: boolean;
   readonly createdDay: string;
-  /** The instance that owns it, or owned it last. */
-  readonly instanceId: string;
 }
 
 /** The difference of two clocks that the program tolerates. */
 export const SKEW_MS = 31_000;
 
-/** Every version of every cell on the platforms with its time, which tells what they could report when. */
+/** Every version of every cell on the platform with its time, which tells what it could report when. */
 export class TruthBook {
-  readonly #platforms: readonly Platform[];
+  readonly #platform: Platform;
   readonly #versions = new Map<string, { readonly startMs: number; readonly version: Version }[]>();
+  /** The times at which a fault has omitted a cell, by name. */
   readonly #faults = new Map<string, number[]>();
   #faultsRead = 0;
 
-  constructor(platforms: readonly Platform[]) {
-    this.#platforms = platforms;
+  constructor(platform: Platform) {
+    this.#platform = platform;
   }
 
-  /** Returns the organizations of all platforms. One that was transferred belongs to the platform where it exists. */
+  /** Returns all organizations, also deleted ones. */
   async orgs(): Promise<TruthOrg[]> {
-    const orgsById = new Map<string, TruthOrg>();
-    for (const platform of this.#platforms) {
-      const { instanceId } = platform;
-      const { orgs } = (await platform.control('orgs')) as { orgs: TruthOrg[] };
-      for (const { orgId, deleted, createdDay } of orgs) {
-        if (!deleted || !orgsById.has(orgId)) orgsById.set(orgId, { orgId, deleted, createdDay, instanceId });
-      }
-    }
-    return [...orgsById.values()];
+    return ((await this.#platform.control('orgs')) as { orgs: TruthOrg[] }).orgs;
   }
 
-  /** Records the current numbers of days that have ended, of every organization or of one. */
+  /** Records the current numbers of days that have ended, of every existing organization or of one. */
   async record(atMs: number, { from, to }: { from: string; to: string }, onlyOrg?: string): Promise<void> {
-    for (const { orgId, instanceId, deleted } of await this.orgs()) {
-      if (deleted || orgId !== (onlyOrg ?? orgId)) continue;
-      const platform = this.#platforms.find((each) => each.instanceId === instanceId);
-      const response = await platform?.control(`truth?from=${from}&to=${to}&orgId=${orgId}`);
-      const { orgs } = response as { orgs: { days: RawDay[] }[] };
-      for (const day of orgs[0]?.days.filter(({ complete }) => complete) ?? []) {
+    const which = onlyOrg === undefined ? 'perPage=1000' : `orgId=${onlyOrg}`;
+    const response = await this.#platform.control(`truth?from=${from}&to=${to}&${which}`);
+    const { orgs } = response as { orgs: { orgId: string; days: RawDay[] }[] };
+    for (const { orgId, days } of orgs) {
+      for (const day of days.filter(({ complete }) => complete)) {
         for (const stream of STREAMS) this.#add({ orgId, stream, day: day.day }, toVersion(day, stream), atMs);
       }
     }
   }
 
   #add(cell: Cell, version: Version, startMs: number): void {
-    const knownVersions = this.#versions.get(cellName(cell)) ?? [];
-    if (JSON.stringify(knownVersions.at(-1)?.version) === JSON.stringify(version)) return;
-    this.#versions.set(cellName(cell), [...knownVersions, { startMs, version }]);
+    const versions = this.#versions.get(cellName(cell)) ?? [];
+    if (JSON.stringify(versions.at(-1)?.version) === JSON.stringify(version)) return;
+    this.#versions.set(cellName(cell), [...versions, { startMs, version }]);
   }
 
   /** Records which buckets faults have omitted from responses since the last call. */
   async recordFaults(): Promise<void> {
-    const response = await this.#platforms[0]?.control('faults?kind=missing_bucket');
+    const response = await this.#platform.control('faults?kind=missing_bucket');
     const { faults } = response as { faults: { at: string; orgId: string; action: string; day: string }[] };
     for (const { at, orgId, action, day } of faults.slice(this.#faultsRead)) {
       const key = `${STREAM_OF[action]} ${orgId} ${day}`;
@@ -155,7 +139,18 @@ export class TruthBook {
         const endMs = versions[index + 1]?.startMs ?? Number.POSITIVE_INFINITY;
         return (index === 0 || startMs <= atMs + SKEW_MS) && endMs >= atMs - SKEW_MS;
       })
-      .map(({ version }) => (isOmitted ? { ...version, omitted: Object.values(COLUMNS[cell.stream]) } : version));
+      .flatMap(({ version }) => [version, ...(isOmitted ? this.#omitParts(cell, version) : [])]);
+  }
+
+  /** Returns the version with each part omitted that a fault may have omitted: each total is a request of its own. */
+  #omitParts({ stream }: Cell, version: Version): readonly Version[] {
+    const columns = Object.values(COLUMNS[stream]);
+    const subsets = columns.reduce<string[][]>(
+      (sets, column) => [...sets, ...sets.map((set) => [...set, column])],
+      [[]],
+    );
+    const parts = stream === 'payload_totals' ? subsets : [columns];
+    return parts.map((part) => ({ ...version, omitted: [...new Set([...version.omitted, ...part])] }));
   }
 
   current(cell: Cell): Version | undefined {
