@@ -14,7 +14,7 @@ export function limitGarbage(): void {
   let canGrow = true;
   const observer = new PerformanceObserver(() => {
     const young = getHeapSpaceStatistics().find((space) => space.space_name === 'new_space');
-    // The space shrinks while the process is idle, so the flag is set in both directions.
+    // The space shrinks while the process is idle, so the flag is both set and cleared.
     const isSmall = (young?.space_size ?? 0) < MAX_GROWING_BYTES;
     if (isSmall === canGrow) return;
     canGrow = isSmall;

@@ -46,7 +46,7 @@ const DATABASE_SOURCE = renderSource(
   'losant-usage-postgres',
 );
 
-export interface DashboardDescription {
+interface DashboardDescription {
   readonly uid: string;
   readonly title: string;
   readonly description: string;

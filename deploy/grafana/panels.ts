@@ -103,7 +103,8 @@ function sqlTarget(sql: string, format: 'table' | 'time_series'): object {
 const LEGEND = { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] };
 
 function renderSql(panel: SqlPanel): object {
-  const isChart = panel.type === 'days' || panel.type === 'stack';
+  const type = panel.type === 'days' || panel.type === 'stack' ? 'timeseries' : panel.type;
+  const isChart = type === 'timeseries';
   const options = {
     stat: {
       reduceOptions: { values: false, calcs: ['lastNotNull'], fields: '/.*/' },
@@ -111,20 +112,19 @@ function renderSql(panel: SqlPanel): object {
       colorMode: 'none',
     },
     table: { showHeader: true, cellHeight: 'sm', footer: { show: false, reducer: ['sum'], fields: '' } },
-    days: { legend: LEGEND, tooltip: { mode: 'multi', sort: 'none' } },
-    stack: { legend: LEGEND, tooltip: { mode: 'multi', sort: 'none' } },
+    timeseries: { legend: LEGEND, tooltip: { mode: 'multi', sort: 'none' } },
   };
   const custom = isChart
     ? getChartStyle(panel.type === 'stack')
     : { align: 'auto', filterable: panel.type === 'table' };
   return {
-    type: isChart ? 'timeseries' : panel.type,
+    type,
     datasource: DATABASE,
     fieldConfig: {
       defaults: { unit: 'locale', ...(panel.type === 'stat' ? { noValue: '–' } : { custom }) },
       overrides: overridesOf(panel),
     },
-    options: options[panel.type],
+    options: options[type],
     targets: [sqlTarget(panel.sql, isChart ? 'time_series' : 'table')],
   };
 }

@@ -8,7 +8,7 @@ import { showInstant } from '../terminal/words.ts';
 import type { Month } from '../usage/day.ts';
 import { type Blocker, readClosing, readMonthBlockers, toFirstDay } from './months.ts';
 
-export interface CloseRequest {
+interface CloseRequest {
   readonly month: Month;
   readonly isAdjustment: boolean;
   /** Why the month is closed despite its blockers; null to accept none. */

@@ -5,7 +5,7 @@ import type { Month } from '../usage/day.ts';
 import { type Blocker, toFirstDay, toMonth } from './months.ts';
 
 /** A blocker as a statement has it: the row of `month_blockers` as JSON. */
-export type AcceptedBlocker = Pick<Blocker, 'cause' | 'days' | 'detail' | 'streams'> &
+type AcceptedBlocker = Pick<Blocker, 'cause' | 'days' | 'detail' | 'streams'> &
   Readonly<Record<'org_id' | 'org_name', string | null>> &
   Readonly<Record<'first_day' | 'last_day', string>>;
 
@@ -73,7 +73,7 @@ async function sumLines(db: Kysely<Schema>, lines: RawBuilder<unknown>): Promise
   return rows;
 }
 
-/** A customer, or an organization without one, by itself. */
+/** A customer; an organization that has none is a customer by itself. */
 export interface Customer {
   /** The customer ID, or the organization ID. */
   readonly key: string;

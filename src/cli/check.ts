@@ -147,12 +147,13 @@ function describeClock(aheadMs: number): string {
 }
 
 async function checkSchema({ config }: CommandContext, handle: DatabaseHandle) {
-  const { state, applied, pending } = await readSchemaState(handle);
+  const schemaState = await readSchemaState(handle);
+  const { state, applied, pending } = schemaState;
   if (state === 'empty') return { message: 'no tables yet; migrate or the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {
     return { message: `the next run applies ${pending.join(', ')} (AUTO_MIGRATE is true)`, value: state };
   }
-  await requireSchema(handle);
+  await requireSchema(handle, schemaState);
   return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 

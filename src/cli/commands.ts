@@ -116,7 +116,7 @@ function renderRole({ needs, role = 'losant_usage_reader' }: Command): string[] 
 }
 
 function toUnknownCommandError(first: string, second: string): SettingsError {
-  const hint = 'losant-usage --help lists the commands';
+  const hint = `losant-usage ${isGroup(first) ? `${first} ` : ''}--help lists the commands`;
   if (first === '') return new SettingsError('Missing command', { hint });
   const names = [...commands.keys()];
   const unknownName = isGroup(first) ? `${first} ${second}`.trim() : first;

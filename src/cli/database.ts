@@ -13,11 +13,9 @@ import { flagOption } from './options.ts';
 /** Loading, planning, the lease and its heartbeat can each need a connection at the same time. */
 const POOL_SIZE = 4;
 
-const WRITER = 'losant_usage_writer';
-
 /** Opens the database whatever its schema; the end of the block closes it. */
 export async function openDatabase(
-  { config, logger, role }: Pick<CommandContext, 'config' | 'logger' | 'role'>,
+  { config, logger, role }: CommandContext,
   options: Partial<DatabaseOptions> = {},
 ): Promise<DatabaseHandle> {
   const { readDatabaseUrl: readUrl } = config;
@@ -31,7 +29,7 @@ const IF_MISSING = { reads: 'fail', writes: 'fail', creates: 'create', plans: 's
 /**
  * Opens the database with this program's schema; the end of the block closes it. A command that `creates` also writes:
  * it creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. One that `plans` only reads, and
- * accepts an empty or missing database. The writer's need all its privileges, or fail before they do anything.
+ * accepts an empty or missing database. One that writes needs all privileges, or fails before it does anything.
  */
 export async function openSchema(
   context: CommandContext,
@@ -46,16 +44,14 @@ export async function openSchema(
   if (isWriting) requireWritable(handle, role);
   const schemaState = await readSchemaState(handle);
   const { state } = schemaState;
-  const migratesFrom = (['empty', 'behind'] as const).filter(
-    (each) => isCreating && (each === 'empty' || config.autoMigrate),
-  );
-  const migrated = migratesFrom.find((each) => each === state);
-  if (migrated !== undefined) await requireMigratable(handle, migrated);
-  if (access !== 'plans' || state !== 'empty') {
-    const applied = await requireSchema(handle, { migratesFrom, schemaState });
+  if (isCreating && (state === 'empty' || (state === 'behind' && config.autoMigrate))) {
+    await requireMigratable(handle, state);
+    const applied = await migrateToHead(handle);
     for (const migration of applied) logger.info({ migration }, 'migration applied');
+  } else if (access !== 'plans' || state !== 'empty') {
+    await requireSchema(handle, schemaState);
   }
-  if (isWriting && role === WRITER) await requirePrivileges(handle, WRITER);
+  if (isWriting) await requirePrivileges(handle, role);
   closing.move();
   return handle;
 }

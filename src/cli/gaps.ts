@@ -3,7 +3,7 @@ import { readNowMs } from '../database/session.ts';
 import { EXIT } from '../errors.ts';
 import { withoutIdsAndDays } from '../loading/report.ts';
 import { type Gap, selectGaps } from '../queries/gaps.ts';
-import { type InstanceHealth, readInstanceHealth } from '../queries/health.ts';
+import { readInstanceHealth } from '../queries/health.ts';
 import { streamRows } from '../queries/view-rows.ts';
 import { JsonList } from '../terminal/output.ts';
 import { formatTable, MAX_TABLE_ROWS } from '../terminal/text.ts';
@@ -21,10 +21,10 @@ export const gaps = defineCommand({
     const { output, signal } = context;
     await using handle = await openSchema(context);
     const nowMs = await readNowMs(handle);
-    const neverRead = toNeverRead(await readInstanceHealth(handle.db));
+    const { neverReadSince = null, lastError = null } = (await readInstanceHealth(handle.db)) ?? {};
     const summary = new GapSummary();
     const list = new JsonList(output);
-    if (neverRead !== null) await list.add([toGap(neverRead)]);
+    if (neverReadSince !== null) await list.add([{ ...NEVER_READ, detail: lastError }]);
     const scope = { includesResolved: all, isByStream: !output.json };
     for await (const cells of streamRows(handle, selectGaps(handle.db, scope), signal)) {
       for (const cell of cells) summary.add(cell, nowMs);
@@ -33,31 +33,29 @@ export const gaps = defineCommand({
     await list.end();
     const lines = summary.render();
     return {
-      lines: neverRead === null ? lines : [...formatNeverRead(neverRead), ...(summary.isEmpty ? [] : lines)],
-      exitCode: neverRead !== null || summary.hasGaps ? EXIT.incomplete : EXIT.ok,
+      lines:
+        neverReadSince === null
+          ? lines
+          : [...formatNeverRead(neverReadSince, lastError), ...(summary.isEmpty ? [] : lines)],
+      exitCode: neverReadSince !== null || summary.hasGaps ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
 
-/** An instance that runs have tried to read, and of which no cell is tracked. */
-interface NeverRead {
-  readonly neverReadSince: Instant;
-  readonly lastError: string | null;
-}
+/** The gap of an instance that runs have tried to read, and of which no cell is tracked. */
+const NEVER_READ = {
+  standing: 'missing',
+  reason: 'never_read',
+  detail: null,
+  orgId: null,
+  stream: null,
+  day: null,
+  nextReadAt: null,
+};
 
-function toNeverRead(instance: InstanceHealth): NeverRead | null {
-  if (instance === null || instance.neverReadSince === null) return null;
-  return { neverReadSince: instance.neverReadSince, lastError: instance.lastError };
-}
-
-function toGap({ lastError }: NeverRead) {
-  const noCell = { orgId: null, stream: null, day: null, nextReadAt: null };
-  return { standing: 'missing', reason: 'never_read', detail: lastError, ...noCell };
-}
-
-export function formatNeverRead({ neverReadSince, lastError }: NeverRead): string[] {
+export function formatNeverRead(firstAttemptAt: Instant, lastError: string | null): string[] {
   return [
-    `The instance was never read; the first attempt was ${showInstant(neverReadSince)}.`,
+    `The instance was never read; the first attempt was ${showInstant(firstAttemptAt)}.`,
     `  ${lastError === null ? 'No run has read anything yet.' : `The last run failed: ${lastError}`}`,
     '  To see what is wrong: losant-usage check',
   ];

@@ -10,7 +10,7 @@ import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 import { day, optionalOption, requireEndedDays } from './options.ts';
 
-/** By default, the days that are compared before the last one. */
+/** How many days before the last one are compared by default. */
 const DEFAULT_DAYS = 30;
 
 export const reconcile = defineCommand({

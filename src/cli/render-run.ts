@@ -29,7 +29,8 @@ export function renderRun(outcome: RunOutcome, requestedDays: DayRange | null = 
   const { between } = report;
   if (between !== null && between.from !== null && between.to !== null) {
     const effort = `${count(between.cells, 'cell')}, ${count(between.requests, 'request')}`;
-    lines.push(`  the next runs read the days between, ${showDays({ from: between.from, to: between.to })}: ${effort}`);
+    const days = showDays({ from: between.from, to: between.to });
+    lines.push(`  within an hour, runs begin to read the days between, ${days}: ${effort}`);
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (rejection) lines.push(`  Losant rejected the request: ${rejection.message}`, `  ${rejection.hint}`);

@@ -29,7 +29,7 @@ function renderStatus(health: Health): string[] {
   const { neverReadSince, lastError } = instance;
   const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
   return [
-    ...(neverReadSince === null ? [renderYesterday(health)] : formatNeverRead({ neverReadSince, lastError })),
+    ...(neverReadSince === null ? [renderYesterday(health)] : formatNeverRead(neverReadSince, lastError)),
     ...formatTable({ head, rows: streams.map(renderStream), right: [1] }),
     ...renderAttention(health.attention),
     runs.length === 0 ? '  no runs on record' : '  last runs:',

@@ -82,82 +82,78 @@ ${renderCount(months, 'The months', renderMonths)}`;
 
 function renderMonths(months: readonly MonthSummary[]): Html {
   if (months.length === 0) return html`<p>Nothing has been loaded yet.</p>`;
-  const rows = months.map((month) => ({ ...month, why: describeMonth(month), act: month.state }));
+  const rows = months.map((month) => ({ ...month, why: describeMonth(month) }));
   return renderHtmlTable(rows, [
     ['month', 'Month', ({ month }) => linkToMonth(month)],
     ['state', 'State', renderState],
     ['why', 'Cause'],
     'statements',
     ['closedAt', 'Closed'],
-    ['closedBy', 'Closed by'],
-    ['act', 'Next step', ({ month, state }) => linkToMonth(month, STATES[state][1])],
+    'closedBy',
+    ['state', 'Next step', ({ month, state }) => linkToMonth(month, STATES[state][1])],
   ]);
 }
 
-/** More rows than these are counted; `export` and the commands have all. */
+/** The commands have the other rows. */
 const MAX_ROWS = 50;
 const CUSTOMERS_PER_PAGE = 50;
 
 const FILTERS = { q: { label: 'Customer, organization or ID', options: 'text' } } as const;
 
-/** Each part is read by itself: a slow one holds up no other. */
 export const monthPage: ConsolePage = {
   path: `${PATH}/:month`,
   subject: 'The month',
   show: async (request) => {
     const month = readMonth(request);
     if (month === null) return null;
-    const { recall } = request;
-    const { q: search } = readValues(FILTERS, request.query);
-    const page = readPage(request.query);
-    const [months, statements] = await Promise.all([
-      recallMonths(request),
-      recall(['statements', month], async (db) => {
-        const rows = await readStatements(db, month);
-        return await Promise.all(
-          rows.map(async (row) => ({ ...row, totals: await readStatementTotals(db, row.statementId) })),
-        );
-      }),
-    ]);
+    const months = await recallMonths(request);
     const summary = months.snapshot?.value.find((each) => each.month === month);
     const isClosed = summary !== undefined && summary.closedAt !== null;
-    const parts = isClosed
-      ? [
-          renderCount(
-            await recall(['adjustments', month], (db) => readAdjustments(db, month, MAX_ROWS + 1)),
-            'What has to be adjusted',
-            (rows) => renderAdjustments(month, rows),
-          ),
-          renderCount(statements, 'The statements', (rows) => html`${rows.map(renderStatement)}`),
-          html`<h2>Customers</h2>${renderForm(request.path, FILTERS, { q: search })}`,
-          renderCount(
-            await recall(['customers', month, search, page], (db) => {
-              const offset = (page - 1) * CUSTOMERS_PER_PAGE;
-              return readCustomers(db, month, { search, offset, limit: CUSTOMERS_PER_PAGE + 1 });
-            }),
-            'The customers',
-            (rows) => renderCustomers(request.path, { month, search, page }, rows),
-          ),
-        ]
-      : [
-          renderCount(
-            await recall(['blockers', month], (db) => readMonthBlockers(db, month, MAX_ROWS + 1)),
-            'What blocks the month',
-            renderBlockers,
-          ),
-          html`<h2>Totals now</h2>`,
-          renderCount(
-            await recall(['draft totals', month], (db) => readDraftTotals(db, { month, isAdjustment: false })),
-            'The totals',
-            renderTotals,
-          ),
-        ];
+    const parts = isClosed ? await showClosedMonth(request, month) : await showUnclosedMonth(request, month);
     const body = html`<h1>${showMonth(month)}</h1>
 ${renderCount(months, 'The state of the month', () => renderSummary(month, summary))}
 ${summary !== undefined && parts}`;
     return { title: showMonth(month), body };
   },
 };
+
+/** Shows what a closed month billed. Each part is read by itself: a slow one holds up no other. */
+async function showClosedMonth({ recall, query, path }: PageRequest, month: Month): Promise<readonly Html[]> {
+  const { q: search } = readValues(FILTERS, query);
+  const page = readPage(query);
+  const [statements, adjustments, customers] = await Promise.all([
+    recall(['statements', month], async (db) => {
+      const rows = await readStatements(db, month);
+      return await Promise.all(
+        rows.map(async (row) => ({ ...row, totals: await readStatementTotals(db, row.statementId) })),
+      );
+    }),
+    recall(['adjustments', month], (db) => readAdjustments(db, month, MAX_ROWS + 1)),
+    recall(['customers', month, search, page], (db) => {
+      const offset = (page - 1) * CUSTOMERS_PER_PAGE;
+      return readCustomers(db, month, { search, offset, limit: CUSTOMERS_PER_PAGE + 1 });
+    }),
+  ]);
+  return [
+    renderCount(adjustments, 'What has to be adjusted', (rows) => renderAdjustments(month, rows)),
+    renderCount(statements, 'The statements', (rows) => html`${rows.map(renderStatement)}`),
+    html`<h2>Customers</h2>${renderForm(path, FILTERS, { q: search })}`,
+    renderCount(customers, 'The customers', (rows) => renderCustomers(path, { month, search, page }, rows)),
+  ];
+}
+
+/** Shows what blocks a month that is not closed, and what would be billed now. */
+async function showUnclosedMonth({ recall }: PageRequest, month: Month): Promise<readonly Html[]> {
+  const [blockers, totals] = await Promise.all([
+    recall(['blockers', month], (db) => readMonthBlockers(db, month, MAX_ROWS + 1)),
+    recall(['draft totals', month], (db) => readDraftTotals(db, { month, isAdjustment: false })),
+  ]);
+  return [
+    renderCount(blockers, 'What blocks the month', renderBlockers),
+    html`<h2>Totals now</h2>`,
+    renderCount(totals, 'The totals', renderTotals),
+  ];
+}
 
 function renderSummary(month: Month, summary: MonthSummary | undefined): Html {
   if (summary === undefined) return html`<p>Nothing is expected of this month.</p>`;

@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isStatementTimeout } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
 
-export interface ReadOptions {
+interface ReadOptions {
   /** How long a result is reused; one that took long is reused for ten times as long as it took. */
   readonly keepMs: number;
   /** How long a caller waits. */
@@ -42,8 +42,8 @@ const MIN_WAIT_MS = 300;
 
 /**
  * Shares an expensive read: at most one is running, and its result is cached, so that readers cannot overload the
- * database however many they are. A failed read is not repeated for as long as it took. The returned function resolves
- * to the last good result and the last failure, whichever came later, when the read has ended or its caller has waited.
+ * database however many they are. A failed read is not repeated for as long as it took. The returned function waits
+ * for the read, for a limited time, and resolves to the last good result and the failure since, if there was one.
  */
 export function cacheRead<T>(
   read: () => Promise<T>,
@@ -89,8 +89,8 @@ const MAX_RESULTS = 50;
 /** Reads in the background what pages do not wait for: each with its own state, so that none holds up another. */
 export function createRecall(read: ReadPage, { now, logger }: { now: () => number; logger: Logger }) {
   const results = new Map<string, unknown>();
-  /** Returns what is known of a slow query, which is shared by its key. Waits at most `waitMs` for a newer result. */
-  return async <T>(key: readonly unknown[], query: (db: Kysely<Schema>) => Promise<T>, waitMs?: number) => {
+  /** Returns what is known of a slow query, which is shared by its key. */
+  return async <T>(key: readonly unknown[], query: (db: Kysely<Schema>) => Promise<T>) => {
     const name = JSON.stringify(key);
     const onFailure = (error: unknown) => logger.warn({ err: error, subject: key[0] }, 'count failed');
     const result =
@@ -101,7 +101,7 @@ export function createRecall(read: ReadPage, { now, logger }: { now: () => numbe
     results.set(name, result);
     const [oldest = ''] = results.keys();
     if (results.size > MAX_RESULTS) results.delete(oldest);
-    return await result(waitMs);
+    return await result();
   };
 }
 
@@ -114,7 +114,7 @@ interface ReadLimit {
 
 /**
  * Runs at most `max` reads at once, so that one reader with many requests does not take all connections. A read whose
- * caller has given up counts until it ends; if others wait forever, it gives up its turn.
+ * caller has given up counts until it ends; if callers wait without a limit, only until its caller gives up.
  */
 export function limitReads({ max, timeoutMs, waitMs }: ReadLimit) {
   let runningReads = 0;

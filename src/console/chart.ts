@@ -7,7 +7,7 @@ import type { Html } from './elements.ts';
 import { renderHtmlTable } from './table.ts';
 
 /** A chart of a metric: a bar for each day. */
-export interface Chart {
+interface Chart {
   readonly unit: string;
   readonly days: readonly DayTotal[];
   readonly addressOf: (day: UsageDay) => string;

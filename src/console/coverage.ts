@@ -43,23 +43,23 @@ function readQuery({ query, nowMs }: PageRequest) {
   const { q, stream, to: lastDay } = readValues(FILTERS, query);
   const to = lastDay > yesterday || lastDay < addDays(FIRST_DAY, DAYS) ? yesterday : lastDay;
   const range = { from: addDays(to, 1 - DAYS), to };
-  return { values: { q, stream, to }, stream, range, isLatest: to === yesterday, page: readPage(query) };
+  return { values: { q, stream, to }, range, isLatest: to === yesterday, page: readPage(query) };
 }
 
-function selectGaps({ range, stream }: MapQuery) {
+function selectGaps({ range, values }: MapQuery) {
   return sql`
     select g.org_id, g.usage_date as day, g.standing from losant_usage.coverage_gaps g
-    where ${stream} in ('', g.stream) and g.usage_date between ${range.from}::date and ${range.to}::date`;
+    where ${values.stream} in ('', g.stream) and g.usage_date between ${range.from}::date and ${range.to}::date`;
 }
 
 /** Returns the days of all organizations. Of a day without gaps, the standing of its cells is not looked up. */
 async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapDay[]> {
-  const { range, stream } = query;
+  const { range, values } = query;
   const { rows } = await sql<MapDay>`
     with tracks as (
       select t.first_day, coalesce(t.last_day, ${range.to}::date) as last_day, count(*) as cells
       from losant_usage.tracks t
-      where ${stream} in ('', t.stream)
+      where ${values.stream} in ('', t.stream)
       group by 1, 2
     ), gaps as (
       select g.day, count(*) as gaps, max(g.standing) as standing from (${selectGaps(query)}) as g group by g.day
@@ -73,7 +73,7 @@ async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonl
 }
 
 async function readLines(db: Kysely<Schema>, query: MapQuery) {
-  const { range, stream, values, page } = query;
+  const { range, values, page } = query;
   const { rows } = await sql<{ org_id: string; name: string }>`
     select o.org_id, o.name
     from losant_usage.organizations o
@@ -90,7 +90,7 @@ async function readLines(db: Kysely<Schema>, query: MapQuery) {
       count(*) filter (where c.standing in ('in_doubt', 'missing')) as gaps
     from losant_usage.cells c
     where c.usage_date = any (${eachDay(range)}::date[]) and c.org_id = any (${ids}::text[])
-      and ${stream} in ('', c.stream)
+      and ${values.stream} in ('', c.stream)
     group by c.org_id, c.usage_date`.execute(db);
   const daysByOrg = Map.groupBy(days, ({ org_id: id }) => id);
   return rows.map((line) => ({ ...line, days: daysByOrg.get(line.org_id) ?? [] }));
@@ -125,7 +125,7 @@ function renderKey(standing: Standing): Html {
   aria-hidden="true">${symbol}</span> ${showCode(standing)}</span> `;
 }
 
-function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, stream }: MapQuery): Html {
+function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, values }: MapQuery): Html {
   const days = eachDay(range);
   const headCells = days.map((day, index) => {
     const isFirst = index === 0 || day.endsWith('-01');
@@ -139,7 +139,7 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], { range, 
 <tbody><tr><th class="name" scope="row">All gaps</th>${renderDays(
     days,
     all.filter(({ gaps }) => gaps > 0),
-    (day) => addressOf('/gaps', { usage_date: day, stream }).replace('&', '&amp;'),
+    (day) => addressOf('/gaps', { usage_date: day, stream: values.stream }).replace('&', '&amp;'),
   )}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>

@@ -55,7 +55,9 @@ function renderTotals(lines: readonly CustomerLine[], descriptions: Descriptions
   const rows = [...Map.groupBy(lines, ({ metric }) => metric)].map(([metric, metricLines]) => ({
     usage: descriptions.get(metric) ?? metric,
     // Not a number, because a sum may exceed 2^53.
-    quantity: metricLines.reduce((sum, { quantity }) => sum + BigInt(quantity ?? 0), 0n),
+    quantity: metricLines.every(({ quantity }) => quantity === null)
+      ? null
+      : metricLines.reduce((sum, { quantity }) => sum + BigInt(quantity ?? 0), 0n),
     unit: metricLines[0]?.unit ?? '',
   }));
   return html`<h2>Total of the month</h2>${renderHtmlTable(rows, ['usage', 'quantity', 'unit'])}`;

@@ -25,10 +25,11 @@ export const dayPage: ConsolePage = {
 
 function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Html {
   const { orgId, orgName, deletedOn } = org;
-  const severity = (cell: CellExplanation) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
-  const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
+  const expectedCells = cells
+    .flatMap((cell) => (cell.ledger === null ? [] : { ...cell, ledger: cell.ledger }))
+    .toSorted((a, b) => standings.indexOf(b.ledger.standing) - standings.indexOf(a.ledger.standing));
   const notExpected = Map.groupBy(
-    sortedCells.filter((cell) => cell.standing === null),
+    cells.filter(({ ledger }) => ledger === null),
     ({ advice }) => advice.text,
   );
   return html`<h1><span>${showName(orgName, orgId)}</span>, ${day}: ${renderStanding(standing)}</h1>
@@ -36,29 +37,25 @@ function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Ht
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`
   }</p>
-${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
+${expectedCells.map(renderCell)}
 ${[...notExpected].map(([text, group]) => {
   const streams = group.map(({ stream }) => stream).join(', ');
   return html`<p class="quiet">Not expected on this day: ${streams}. ${capitalize(text)}.</p>`;
 })}`;
 }
 
-function renderCell(cell: CellExplanation): Html {
-  const { stream, standing, ledger, changes, waivers, quarantine, advice } = cell;
-  const { reason = null, detail = null } = ledger ?? {};
-  return html`<section class="cell ${standing !== null && isGap(standing) && 'on-bad'}"><h2>${stream}: ${renderStanding(
-    standing,
-  )}</h2>
-<p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
-    detail !== null && `: ${detail}`
-  }</p>
+function renderCell(cell: CellExplanation & { readonly ledger: LedgerRow }): Html {
+  const { stream, ledger, changes, waivers, quarantine, advice } = cell;
+  const { standing, reason, detail } = ledger;
+  return html`<section class="cell ${isGap(standing) && 'on-bad'}"><h2>${stream}: ${renderStanding(standing)}</h2>
+<p>${capitalize(STANDINGS[standing].sentence)}. <strong>${reason}</strong>${detail !== null && `: ${detail}`}</p>
 <p>${capitalize(advice.text)}.</p>
 ${advice.commands.map(renderCommand)}
 ${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, ['metric', 'quantity'])}
 ${renderList('Changes', changes, CHANGES)}
 ${renderList('Waivers', waivers, WAIVERS)}
 ${renderList('Quarantined responses', quarantine, QUARANTINE)}
-${ledger !== null && renderReads(ledger)}</section>\n`;
+${renderReads(ledger)}</section>\n`;
 }
 
 const CHANGES = ['changedAt', 'metric', 'type', 'source', 'hour', 'old', 'new', 'wasFinal', 'reason', 'changedBy'];

@@ -5,7 +5,7 @@ import { STANDINGS, type Standing } from '../usage/standing.ts';
 
 export type Html = ReturnType<typeof html>;
 
-export type Query = Readonly<Record<string, string | null>>;
+type Query = Readonly<Record<string, string | null>>;
 
 /** Returns an address of this server with a query, without values that are empty or null. */
 export function addressOf(path: string, query: Query): string {

@@ -96,7 +96,6 @@ export function renderForm(path: string, filters: Filters, values: Values, moreL
     );
   });
   const fields = Object.entries(filters).filter(([, { options }]) => typeof options === 'string');
-  if (fields.length === 0) return html`${choices}${moreLinks}`;
   const isField = (name: string) => fields.some(([field]) => field === name);
   const hidden = Object.entries(values).filter(([name, value]) => value !== '' && !isField(name));
   return html`${choices}${moreLinks}<form method="get" action="${path}">${hidden.map(

@@ -32,7 +32,7 @@ export const gapsPage = createTablePage<GapRow>({ path: '/gaps', navPath: '/cove
       select g.org_id, g.org_name, g.standing, count(*) as cells,
         array_agg(distinct concat_ws(': ', g.reason, g.detail)) as causes,
         string_agg(distinct g.stream, ', ') as streams, min(g.usage_date) as first_day,
-        max(g.usage_date) as last_day, min(g.next_read_at) as next_read_at, ${listDays()} as days
+        min(g.next_read_at) as next_read_at, ${listDays()} as days
       from losant_usage.coverage_gaps g
       where ${stream} in ('', g.stream) and ${standing} in ('', g.standing::text)
         and (${day} = '' or g.usage_date = nullif(${day}, '')::date)

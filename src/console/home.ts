@@ -30,6 +30,7 @@ export const homePage: ConsolePage = {
   show: async (request) => {
     const { nowMs, recall } = request;
     const range = monthToDate(nowMs);
+    const comparedDays = { from: addDays(range.to, 1 - COMPARED_DAYS), to: range.to };
     const sumUp = (metric: ChartMetric) => recallDays(request, { metric, range });
     const [view, payloads, devices, minutes, months, differences] = await Promise.all([
       request.database(SNAPSHOT_WAIT_MS),
@@ -37,7 +38,7 @@ export const homePage: ConsolePage = {
       sumUp('devices_total'),
       sumUp('notebook_minutes'),
       recallMonths(request),
-      recall(['differences', range.to], (db) => countComparisons(db, toComparedDays(range.to))),
+      recall(['differences', range.to], (db) => countComparisons(db, comparedDays)),
     ]);
     const health = toVisibleHealth(view);
     const status = request.status();
@@ -46,7 +47,7 @@ export const homePage: ConsolePage = {
     const body = html`<h1>${showDay(day, nowMs)} ${renderPill(tone, label)}</h1>
 <p class="quiet">${[sentence, ...describeScope(request, view)].join(' · ')}</p>
 ${status.progress !== null && renderProgress(status.progress)}
-${lacking !== null && renderCount(lacking, 'What is missing', renderLackingCells)}
+${lacking !== null && renderCount(lacking, 'What is missing', (rows) => renderLackingCells(day, rows))}
 ${renderAttention(health, status.problem)}
 <h2>${showMonth(range.to)} so far</h2>
 <div class="cards">
@@ -79,12 +80,8 @@ ${renderAttention(health, status.problem)}
 };
 
 const MAX_MONTHS = 3;
-/** The days of which Home says whether they agree with Losant. */
+/** How many days Home compares with Losant's totals. */
 const COMPARED_DAYS = 30;
-
-function toComparedDays(lastDay: UsageDay) {
-  return { from: addDays(lastDay, 1 - COMPARED_DAYS), to: lastDay };
-}
 
 const showFullDay = formatDays({ weekday: 'long', day: 'numeric', month: 'long' });
 
@@ -168,11 +165,11 @@ async function recallLackingCells({ recall }: PageRequest, day: UsageDay) {
       from losant_usage.coverage_gaps g where g.usage_date = ${day}::date
       group by g.org_id, g.org_name, g.standing, g.reason, g.detail
       order by g.standing desc, g.org_name, g.org_id limit ${MAX_LACKING_ORGS + 1}`.execute(db);
-    return { day, rows };
+    return rows;
   });
 }
 
-function renderLackingCells({ day, rows }: { day: UsageDay; rows: readonly LackingRow[] }): Html {
+function renderLackingCells(day: UsageDay, rows: readonly LackingRow[]): Html {
   if (rows.length === 0) return html``;
   const hasMore = rows.length > MAX_LACKING_ORGS;
   return html`<h2>Missing on this day</h2>${renderHtmlTable(rows.slice(0, MAX_LACKING_ORGS), [
@@ -181,7 +178,7 @@ function renderLackingCells({ day, rows }: { day: UsageDay; rows: readonly Lacki
     'standing',
     'cause',
     'next_read_at',
-    ['usage_date', 'Day'],
+    'usage_date',
   ])}${hasMore && html`<p>${linkTo('/gaps', { usage_date: day }, 'View all gaps of this day')}</p>`}`;
 }
 

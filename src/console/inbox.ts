@@ -13,12 +13,12 @@ import { showNumber } from '../terminal/words.ts';
 import { addressOf, type Html, renderRemedy } from './elements.ts';
 import type { Problem } from './sources.ts';
 
-/** Renders what the database knows, after the failure of the last run, which is shown without a database too. */
+/** Renders the failure of the last run, even without a database, and then what the database knows. */
 export function renderAttention(health: Health | null, problem: Problem | null): Html | string {
   const failure = problem === null ? [] : [renderFailure(problem)];
   const lines = [...failure, ...(health?.attention ?? []).map(renderGroup)];
   if (health === null && lines.length === 0) return '';
-  const calmLine = html`<li class="calm good">Nothing needs attention.</li>`;
+  const calmLine = html`<li class="calm">Nothing needs attention.</li>`;
   return html`<h2>Needs attention</h2>
 <ul class="inbox">${lines.length === 0 ? calmLine : lines}</ul>`;
 }

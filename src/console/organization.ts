@@ -105,8 +105,9 @@ const LIMITS: Columns<TableRow> = [
   'days_not_stored',
 ];
 
-type Quantities = Readonly<Record<'payloads' | 'payloads_billed' | 'minutes' | 'minutes_billed', number | null>>;
-type OrganizationMonth = Quantities & { readonly month: UsageDay };
+type OrganizationMonth = Readonly<
+  Record<'payloads' | 'payloads_billed' | 'minutes' | 'minutes_billed', number | null>
+> & { readonly month: UsageDay };
 
 const MAX_MONTHS = 13;
 
@@ -130,7 +131,7 @@ const MONTHS: Columns<OrganizationMonth> = [
   ['payloads_billed', 'Payloads billed', (row) => renderBilled(row.payloads, row.payloads_billed)],
   'minutes',
   ['minutes_billed', 'Minutes billed', (row) => renderBilled(row.minutes, row.minutes_billed)],
-  ['devices', 'Devices'],
+  'devices',
   'standing',
   'days_not_stored',
 ];

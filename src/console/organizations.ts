@@ -16,7 +16,7 @@ type OrganizationRow = Readonly<Record<'payload_billable_count' | 'days_not_stor
 const COLUMNS: Columns<OrganizationRow> = [
   ['org_name', 'Name'],
   ['payload_billable_count', 'Billable payloads', renderPayloads],
-  ['notebook_minutes', 'Notebook minutes'],
+  'notebook_minutes',
   'devices_total',
   ['limit_share', 'Share of a limit'],
   ['is_exceeded', 'Limit exceeded', () => html`<span class="bad">yes</span>`],

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { capitalize, showDistance, showDuration } from '../terminal/words.ts';
+import { showDistance, showDuration } from '../terminal/words.ts';
 import { dayAt, type Month, parseMonth } from '../usage/day.ts';
 import { type CachedRead, describeReadFailure, type Recall } from './cached-reads.ts';
 import { type Html, renderLink } from './elements.ts';
@@ -26,7 +26,7 @@ export interface ConsolePage {
   readonly show: (request: PageRequest) => Promise<PageContent | null>;
 }
 
-export interface PageContent {
+interface PageContent {
   readonly title: string;
   readonly body: Html;
   /** When it is reloaded, unless something that it recalls is not known yet; by default never. */
@@ -52,7 +52,7 @@ export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"
 const SCRIPT = `
 const reloadSeconds = Number(document.body.dataset.reloadSeconds ?? 0);
 if (reloadSeconds > 0) setInterval(() => {
-  const isTyping = document.activeElement.closest('input, select, textarea') !== null ||
+  const isTyping = document.activeElement.closest('input') !== null ||
     document.getElementById('find').value !== '';
   if (!document.hidden && !isTyping && String(getSelection()) === '') location.reload();
 }, reloadSeconds * 1000);
@@ -61,13 +61,26 @@ if (reloadSeconds > 0) setInterval(() => {
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${hash('sha256', SCRIPT, 'base64')}'`;
 
+/** Matches characters that are invisible, or change how their neighbors are displayed. */
+const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Renders a page. Whoever wrote a text in it, none has control characters or direction marks. */
 export async function renderPage({
   title,
   navPath,
   body,
   reloadSeconds = 0,
 }: PageContent & { readonly navPath: string }): Promise<string> {
-  const content = html`<body data-reload-seconds="${reloadSeconds}">
+  const document = await html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title} · Losant usage</title>
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
+<style>${raw(STYLE)}</style>
+</head>
+<body data-reload-seconds="${reloadSeconds}">
 <a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${NAVIGATION.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
@@ -78,25 +91,7 @@ export async function renderPage({
 ${body}
 </main>
 <script>${raw(SCRIPT)}</script>
-</body>`;
-  return await renderDocument(`${title} · Losant usage`, content);
-}
-
-/** Matches characters that are invisible, or change how their neighbors are displayed. */
-const INVISIBLE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
-
-/** Renders a document with its style. Whoever wrote a text in it, none has control characters or direction marks. */
-async function renderDocument(title: string, body: Html): Promise<string> {
-  const document = await html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title>
-<link rel="icon" href="/icon.svg" type="image/svg+xml">
-<style>${raw(STYLE)}</style>
-</head>
-${body}
+</body>
 </html>
 `;
   return document.toString().replaceAll(INVISIBLE, '\ufffd');
@@ -113,10 +108,10 @@ export const RELOAD_SECONDS = 3;
 /** An older result is shown with its age. */
 const OLD_RESULT_MS = 180_000;
 
-/** Returns the age of a result that is old or could not be read again, as `as of 4 min ago`; otherwise ''. */
+/** Returns the age of a result that is old or could not be read again, as `As of 4 min ago`; otherwise ''. */
 function showAge({ snapshot, error, nowMs }: CachedRead<unknown>): string {
   if (snapshot === null || (error === undefined && nowMs - snapshot.atMs <= OLD_RESULT_MS)) return '';
-  return `as of ${showDistance(snapshot.atMs - nowMs)}`;
+  return `As of ${showDistance(snapshot.atMs - nowMs)}`;
 }
 
 /** Renders a count in its place: what is known, or that it is being read, or why it could not be. */
@@ -124,7 +119,7 @@ export function renderCount<T>(read: CachedRead<T>, subject: string, render: (va
   const { snapshot, startedAtMs, error, nowMs } = read;
   const failure = error === undefined ? '' : `${subject} could not be read: ${describeReadFailure(error)}.`;
   if (snapshot !== null) {
-    const age = capitalize(showAge(read));
+    const age = showAge(read);
     return html`${render(snapshot.value)}${age !== '' && html`<p class="warn">${age}. ${failure}</p>`}`;
   }
   if (failure !== '') return html`<p class="bad">${failure}</p>`;

@@ -46,7 +46,7 @@ export interface LoadStatus {
   /** Null if no run is in progress. */
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
-  /** The failure of the last run, other than gaps, about which the database knows more; null if it had none. */
+  /** The failure of the last run; null if it had none, or only gaps, which the database lists. */
   readonly problem: Problem | null;
 }
 

@@ -25,7 +25,7 @@ body { font: 14px/1.5 Inter, ui-sans-serif, system-ui, sans-serif; margin: 0 aut
 h1 { font-size: 1.3rem; font-weight: 600; line-height: 1.35; letter-spacing: -.01em; margin: 1.5rem 0 .15rem }
 h2 { font-size: .95rem; font-weight: 600; margin: 2.25rem 0 .6rem }
 h3 { font-size: .875rem; font-weight: 600; margin: 1rem 0 .25rem }
-h1 .pill { vertical-align: .15em; margin-left: .35rem } small { font-size: .8rem; font-weight: 400 }
+h1 .pill { vertical-align: .15em; margin-left: .35rem }
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
 :is(a, h1 span, .id) { unicode-bidi: isolate }
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
@@ -33,7 +33,7 @@ a { color: var(--link); text-decoration: none } a:hover { text-decoration: under
 :is(a, input, button, summary, [tabindex]):focus-visible { outline: 2px solid var(--link); outline-offset: 2px;
   border-radius: 3px }
 .quiet, .t-lost, .t-pending { color: var(--quiet) } .good, .t-good { color: var(--good) }
-.bad, .t-bad { color: var(--bad) } .warn { color: var(--warn) } .link { color: var(--link) }
+.bad, .t-bad { color: var(--bad) } .warn { color: var(--warn) }
 :is(p, span):is(.bad, .warn), .t-bad { font-weight: 500 }
 .pill { display: inline-flex; padding: 0 .55rem; border-radius: 99px;
   font-size: .8rem; line-height: 1.25rem; font-weight: 500; letter-spacing: 0; white-space: nowrap;
@@ -75,9 +75,9 @@ progress { width: 100%; height: .5rem; accent-color: var(--mark) }
 .inbox > li::before { content: ""; width: .5rem; height: .5rem; border-radius: 50%; background: currentColor;
   align-self: start; margin-top: .5rem }
 .inbox > .calm { grid-template-columns: .5rem 1fr; color: var(--quiet) }
-.inbox > .calm.good::before { background: var(--good) }
-.inbox ul { color: var(--text) } .inbox b { font-weight: 600 } .inbox ul { margin: 0; font-weight: 400 }
-.inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 } .inbox .pill { line-height: 1.1rem }
+.inbox > .calm::before { background: var(--good) }
+.inbox ul { color: var(--text); margin: 0 } .inbox b { font-weight: 600 }
+.inbox :is(b, li, .go) { line-height: 24px } .inbox li li a { color: inherit; font-weight: 500 }
 .go { color: var(--link); white-space: nowrap }
 .cards { display: grid; gap: 1rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; min-width: 0 }
@@ -123,7 +123,7 @@ td:first-child { max-width: 17rem; overflow: hidden; text-overflow: ellipsis; wh
 @media (max-width: 37.5rem) { td:first-child:not(:has(time)) { max-width: 9rem } }
 
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
-  border-collapse: separate; border-spacing: 0; forced-color-adjust: none; min-width: 60rem }
+  forced-color-adjust: none; min-width: 60rem }
 .grid .names { width: 10rem }
 .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; text-align: center; overflow: hidden }
 .grid .name a { display: inline } .grid .name { text-align: left; text-overflow: ellipsis; white-space: nowrap; font-size: .9rem }
@@ -149,7 +149,6 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .at:is(:hover, :focus-within) .tip { visibility: visible }
 
 .choices { gap: 0 .9rem; font-size: .8rem; align-items: baseline } .choices > span { min-width: 6rem }
-details ul { margin: .25rem 0; padding-left: 1.1rem }
 @media (max-width: 48rem) { .choices > span { min-width: 100% } }
 
 @page { size: A4; margin: 15mm }

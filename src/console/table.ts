@@ -16,15 +16,12 @@ export type Columns<R> = readonly TableColumn<R>[];
 
 /** The labels of columns that are not their names in words. */
 const LABELS: Readonly<Record<string, string>> = {
-  org_id: 'Organization ID',
   org_name: 'Organization',
   orgs: 'Organizations',
   customer_id: 'Customer ID',
   referral_id: 'Referral ID',
   plan_id: 'Plan',
   usage_date: 'Day',
-  first_day: 'First day',
-  last_day: 'Last day',
   next_read_at: 'Next read',
   limit_name: 'Limit',
   exceeds_on: 'Expected to exceed on',
@@ -42,7 +39,7 @@ interface TableParts {
   readonly renderHead?: (name: string, label: string, isNumber: boolean) => Html | string;
   /** The sums of columns over all rows, also those of other pages; without any, there is no line for them. */
   readonly totals?: TableRow;
-  /** Whether it may be wider than the page, and scrolls then. */
+  /** Whether it may be wider than the page; it then scrolls. */
   readonly isWide?: boolean;
 }
 
@@ -102,7 +99,7 @@ function renderValue(row: TableRow, name: string): Html | string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : value.join(', ');
   if (name === 'standing' && text in STANDINGS) return renderStanding(text as Standing);
-  if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
+  if (typeof orgId === 'string' && (name === 'usage_date' || name === 'first_day'))
     return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
   return INSTANT.test(text) ? renderInstant(text) : text;
 }
@@ -124,8 +121,6 @@ interface Table<R> {
   /** The first seven that have a value are shown; the others, on request. */
   readonly columns: Columns<R>;
   readonly filters: Filters;
-  /** What comes above the form. */
-  readonly intro?: Html | string;
   /** Columns whose sums over all matching rows are shown below them. */
   readonly summed?: readonly string[];
   /** What comes below the form. */
@@ -164,7 +159,7 @@ function readView<R>({ path, query }: PageRequest, { filters, columns, rows, ord
 }
 
 async function showTable<R extends TableRow>(request: PageRequest, table: Table<R>) {
-  const { title, sentence, filters, intro = '', summed = [], note = '' } = table;
+  const { title, sentence, filters, summed = [], note = '' } = table;
   const view = readView(request, table);
   const { params, page, matching, order } = view;
   const sums = summed.flatMap((name) => [sql`${name}::text`, sql`sum(r.${sql.ref(name)}) over ()`]);
@@ -173,7 +168,7 @@ async function showTable<R extends TableRow>(request: PageRequest, table: Table<
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
   const { rows } = await request.read((db) => select.execute(db));
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${intro}${renderForm(request.path, filters, params)}${note}${renderRows(table, rows, view)}`;
+${renderForm(request.path, filters, params)}${note}${renderRows(table, rows, view)}`;
   return { title, body };
 }
 

@@ -59,7 +59,7 @@ const METRIC = {
 const FIELDS = { metric: METRIC, ...DAYS };
 
 /** Returns what the address asks for; by default, the month of yesterday. */
-export function readUsageQuery({ query, nowMs }: Pick<PageRequest, 'query' | 'nowMs'>): UsageQuery {
+export function readUsageQuery({ query, nowMs }: PageRequest): UsageQuery {
   const { to: yesterday } = monthToDate(nowMs);
   const { metric, from, to } = readValues(FIELDS, query);
   const lastDay = to === '' || to > yesterday ? yesterday : to;

@@ -83,18 +83,12 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
 }
 
 /**
- * Requires this program's schema, migrating from the given states; `schemaState` saves reading the state. Returns the
- * names of applied migrations. Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
+ * Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch` unless the database has this
+ * program's schema. A state that was read before saves reading it again.
  */
-export async function requireSchema(
-  handle: DatabaseHandle,
-  options: { readonly migratesFrom?: readonly ('empty' | 'behind')[]; readonly schemaState?: SchemaState } = {},
-  folder?: string,
-): Promise<string[]> {
-  const { migratesFrom = [], schemaState = await readSchemaState(handle, folder) } = options;
-  if (schemaState.state === 'at_head') return [];
-  if (migratesFrom.some((state) => state === schemaState.state)) return await migrateToHead(handle, folder);
-  throw toSchemaError(handle, schemaState);
+export async function requireSchema(handle: DatabaseHandle, knownState?: SchemaState): Promise<void> {
+  const schemaState = knownState ?? (await readSchemaState(handle));
+  if (schemaState.state !== 'at_head') throw toSchemaError(handle, schemaState);
 }
 
 /** Returns the names of the pending migrations. Throws DatabaseError if the database is `ahead` or `other`. */

@@ -1,7 +1,7 @@
 /** Parsers of values from the database. They read Postgres' text form, so pg and PGlite return the same values. */
 import pg from 'pg';
 
-export type ValueParser = (text: string) => unknown;
+type ValueParser = (text: string) => unknown;
 
 /**
  * Parses a bigint. Stored numbers are exact, because checks limit them to 2^53 - 1. A sum above that becomes the

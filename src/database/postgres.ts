@@ -50,7 +50,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     (await pool.connect()).release();
   } catch (error) {
     await pool.end();
-    // Any error of the server ends a session that is beginning, but servers translate the severity.
+    // An error while a session begins always ends it. The severity is set here, because servers translate it.
     if (error instanceof Error && 'severity' in error) error.severity = 'FATAL';
     throw describeDatabaseError(error, { where, role: options.role }) ?? error;
   }
@@ -108,7 +108,7 @@ function createPool(options: PostgresOptions, where: string, onConnect?: (readOn
   return pool;
 }
 
-/** Keeps the last URL if its file cannot be read, which may be in the middle of being replaced. */
+/** Keeps the last URL if its file cannot be read: it may be being replaced at that moment. */
 function readUrlAgain({ url, readUrl }: PostgresOptions): string {
   try {
     return readUrl?.() ?? url;

@@ -151,12 +151,6 @@ export interface Schema {
     rejected_totals: string[] | null;
     totals_problem: string | null;
   };
-  instance_totals: {
-    last_read_at: Instant;
-    losant_total: number | null;
-    metric: string;
-    usage_date: UsageDay;
-  };
   lease: {
     acquired_at: Instant;
     epoch: Generated<number>;
@@ -291,26 +285,6 @@ export interface Schema {
     started_at: Instant;
     status: string;
     version: string;
-  };
-  statement_lines: {
-    average: string | null;
-    customer_id: string | null;
-    days_expected: number;
-    days_final: number;
-    days_stored: number;
-    days_unreported: number;
-    days_waived: number;
-    kind: string;
-    maximum: number | null;
-    metric: string;
-    month: UsageDay;
-    org_id: string;
-    org_name: string;
-    plan_id: string | null;
-    quantity: number | null;
-    referral_id: string | null;
-    statement_id: string;
-    unit: string;
   };
   statements: {
     blockers: Json | null;

@@ -14,7 +14,7 @@ import { cutOff, escapeControls } from '../terminal/text.ts';
 import { count, joinParts, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 
-export interface DigestLine {
+interface DigestLine {
   /** Null for a sentence. */
   readonly label: string | null;
   /** The page of the console that shows more. */
@@ -98,7 +98,7 @@ const SLACK: Readonly<Record<string, string>> = {
   _: 'ˍ',
 };
 
-/** Slack leaves an underscore within a word as it is, and so stay the names of metrics. */
+/** Slack leaves an underscore within a word as it is, so the names of metrics need no escaping. */
 const SLACK_MARKS = /[&<>@*~`]|:(?=\/)|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu;
 
 function renderSlack({ lines }: Digest, consoleUrl: string | null): unknown {

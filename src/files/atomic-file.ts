@@ -6,8 +6,8 @@ import { AppError, codeOf, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
 
 /**
- * Writes a file, which exists completely or not at all: until it is complete it is next to its path as
- * `.NAME.ID.unfinished`, and an existing file stays. Returns its size and hash. Throws SettingsError if it cannot be
+ * Writes a file completely or not at all: until it is complete, it has the name `.NAME.ID.unfinished` in the same
+ * folder, and an existing file stays. Returns its size and hash. Throws SettingsError if it cannot be
  * created, AppError if writing fails, and what `parts` throws.
  */
 export async function writeAtomicFile(path: string, id: string, parts: AsyncIterable<FileChunk>) {

@@ -1,6 +1,6 @@
+import { type Options, stringify } from 'csv-stringify/sync';
 import { ByteWriter, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { countDays } from '../usage/day.ts';
-import { renderCsvHeader, renderCsvRows } from './csv.ts';
 
 /** The form in which a column's values are written; `decimal` may have a fraction. */
 export type ColumnKind = 'integer' | 'decimal' | 'boolean' | 'day' | 'instant' | 'json' | 'text';
@@ -34,10 +34,33 @@ export type FormatName = keyof typeof formats;
 
 export const formatNames = Object.keys(formats) as readonly FormatName[];
 
+const CSV_OPTIONS: Options = {
+  record_delimiter: '\r\n',
+  // A lone CR or LF is quoted too.
+  quote_record_delimiter: true,
+  // Quotes an empty text, but not NULL.
+  quoted_match: /^$/,
+};
+
+/**
+ * Matches the beginning of a formula (https://owasp.org/www-community/attacks/CSV_Injection), also in wide forms and
+ * behind characters that a spreadsheet trims. To keep this reversible, text that already looks neutralized matches too.
+ */
+const FORMULA = /^'*[\s\p{Cc}\p{Cf}]*[\t\r=+\-@＝＋－＠]/u;
+
+/**
+ * Renders CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an empty field and an empty
+ * text is `""`, so the two stay distinct. Text that a spreadsheet would read as a formula gets a leading apostrophe;
+ * the number -5 is not text.
+ */
 async function* renderCsv(columns: readonly Column[], pages: Pages) {
-  const csvColumns = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  yield renderCsvHeader(csvColumns);
-  for await (const rows of pages) yield renderCsvRows(csvColumns, rows);
+  const neutralize = (value: string | null, index: number) =>
+    columns[index]?.kind === 'text' && value !== null && FORMULA.test(value) ? `'${value}` : value;
+  yield stringify([columns.map(({ name }) => name)], CSV_OPTIONS);
+  for await (const rows of pages) {
+    const fields = rows.map((row) => row.map(neutralize));
+    yield stringify(fields, CSV_OPTIONS);
+  }
 }
 
 /** Renders a JSON object per line; numbers above 2^53 keep all digits. */
@@ -70,7 +93,7 @@ type ParquetType = { element: Omit<SchemaElement, 'name'>; convert: (text: strin
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
-  // Decimals are averages, shares and sums over an instance; a double has whole numbers exactly up to 2^53.
+  // Decimals are averages, shares and sums over an instance; a double is exact for whole numbers up to 2^53.
   decimal: { element: { type: 'DOUBLE' }, convert: Number },
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {

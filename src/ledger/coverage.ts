@@ -25,42 +25,28 @@ export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange):
 }
 
 /** Returns an expression for the most cells that an organization `o` can have in a range. */
-export function countCellsOfOrg(
-  { from, to }: { from: UsageDay; to: UsageDay | RawBuilder<UsageDay> },
-  streams: readonly string[],
-): RawBuilder<number> {
+export function countCellsOfOrg({ from, to }: DayRange, streams: readonly string[]): RawBuilder<number> {
   return sql<number>`${streams.length}::integer * (${to}::date + 1 - greatest(o.created_on, ${from}::date))`;
 }
 
-/** The columns to set of cells `c`, and a condition that may name their organizations `o`. */
-export interface CellChange {
+/** What to set in cells `c`, and for which of them: the condition may also name their organizations `o`. */
+interface CellChange {
   readonly set: RawBuilder<unknown>;
   readonly where: RawBuilder<unknown>;
   /** The most cells to change, the first by key; all by default. */
   readonly limit?: number;
 }
 
-/**
- * Updates the cells that match, which it locks in key order, and returns their number. `record` is the end of the
- * statement, which writes a row for each of the updated `cells`.
- */
-export async function setCells(
-  trx: Kysely<Schema>,
-  { set, where, limit }: CellChange,
-  record?: RawBuilder<unknown>,
-): Promise<number> {
-  const update = sql`
+/** Updates the cells that match, which it locks in key order, and returns their number. */
+export async function setCells(trx: Kysely<Schema>, { set, where, limit }: CellChange): Promise<number> {
+  const { numAffectedRows = 0n } = await sql`
     update losant_usage.coverage c set ${set}
     from (
       select c.usage_date, c.org_id, c.stream
       from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
       where ${where} order by c.usage_date, c.org_id, c.stream limit ${limit ?? null}::integer for update of c
     ) as k
-    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`;
-  const statement = record
-    ? sql`with cells as (${update} returning c.usage_date, c.org_id, c.stream) ${record}`
-    : update;
-  const { numAffectedRows = 0n } = await statement.execute(trx);
+    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
   return Number(numAffectedRows);
 }
 

@@ -12,8 +12,7 @@ export async function readInstance(db: Kysely<Schema>) {
   const row = await db
     .selectFrom('instance')
     .select(['instance_id as instanceId', 'name', 'api_url as apiUrl', 'listed_at as listedAt'])
-    .select(['list_problem as listProblem', 'totals_problem as totalsProblem', 'new_orgs_from as newOrgsFrom'])
-    .select(['first_attempt_at as firstAttemptAt', 'last_attempt_at as lastAttemptAt', 'last_error as lastError'])
+    .select(['list_problem as listProblem', 'new_orgs_from as newOrgsFrom'])
     .executeTakeFirst();
   return row ?? null;
 }

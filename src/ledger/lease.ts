@@ -83,7 +83,7 @@ function toLeaseLostError(): BusyError {
 export const DATABASE_SKEW_MAX_MS = 30_000;
 
 /** The conditions under which a transaction may write. */
-export interface BeginOptions {
+interface BeginOptions {
   /** Null for what needs no lease. */
   readonly lease: Lease | null;
   /** The run's idea of the database's time, in ms, to be compared with it; undefined to skip the check. */
@@ -138,7 +138,7 @@ export async function beginWriting(
   if (lease && leases === 0) throw toLeaseLostError();
   const atMs = Date.parse(at);
   if (now) requireDatabaseClock(now() - atMs);
-  // Before any row, so that no deadlock with `close` is possible; it waits for this, and this for it.
+  // Locked before any row, so that no deadlock with `close` is possible: each waits for the other here.
   await sql`select pg_advisory_xact_lock_shared(${LEDGER_LOCK}::bigint)`.execute(trx);
   return atMs;
 }
@@ -174,7 +174,7 @@ export async function eachPage(
   }
 }
 
-/** Repeats `work` until it changes nothing. It must change at most `limit` cells, and none of them again. */
+/** Repeats `work` until it changes nothing. Each call must change at most `limit` cells, and no cell twice. */
 export async function repeatInTransactions(
   ledger: LedgerWriter,
   work: (trx: Kysely<Schema>, limit: number) => Promise<number>,

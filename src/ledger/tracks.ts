@@ -34,7 +34,7 @@ export async function lockOrgs(trx: Kysely<Schema>, orgIds: readonly string[]): 
 /** Returns the condition that the settings choose an organization `o`, and that it exists. */
 const isChosen = ({ selection }: TrackedScope) => sql`(o.deleted_on is null and ${isAmong('o.org_id', selection)})`;
 
-/** Returns the condition that the streams with a track that goes on are not those that the settings choose. */
+/** Returns the condition that an organization's open tracks are not exactly those of the chosen streams. */
 export function hasOtherTracks(scope: TrackedScope): RawBuilder<unknown> {
   return sql`array(
       select t.stream from losant_usage.tracks t where t.org_id = o.org_id and t.last_day is null order by t.stream)
@@ -42,8 +42,9 @@ export function hasOtherTracks(scope: TrackedScope): RawBuilder<unknown> {
 }
 
 /**
- * Ends tracks before the noticed deletion, or with yesterday if no longer chosen; deletes one that has no day yet. A
- * track that is chosen again goes on, and the days between are expected.
+ * Ends the tracks of a deleted organization with the day before its deletion was noticed, and those that are no longer
+ * chosen with yesterday; deletes a track that has no day yet. A track that is chosen again goes on, and the days
+ * between are expected.
  */
 export async function endOrResumeTracks(trx: Kysely<Schema>, sync: TrackSync): Promise<void> {
   const isOfPage = sql`${isAny('t.org_id', sync.orgIds)} and o.org_id = t.org_id`;

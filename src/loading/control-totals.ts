@@ -77,7 +77,7 @@ async function requestTotals(session: Session, options: TotalsOptions): Promise<
 
 /**
  * Returns the days inside the horizon whose totals are due: those of which this run loaded numbers, those that were
- * never read, and those that were read before their day could be final, although it can be now.
+ * never read, and those that were read before their day could be final, if it can be final now.
  */
 async function readTotalsDue({ context, options, tally }: Session, { rereadsDifferences }: TotalsOptions) {
   const { db, policy, now } = context;

@@ -59,8 +59,8 @@ interface DueDays {
 }
 
 /**
- * Yields the slices of due days, newest first, a page of organizations at a time, until the list is too old. A page has
- * older days too, as far as they fit into the same requests; those that are being read have no turn of their own.
+ * Yields the slices of due days, newest first, a page of organizations at a time, until the list is too old. A page
+ * also has older days that fit into the same requests; while these are read, they have no page of their own.
  */
 async function* planDays(session: Session, { scope, startMs, days, today }: DueDays): AsyncGenerator<Slice[]> {
   const { ledger, rejections } = session;

@@ -37,7 +37,7 @@ export interface RunReport extends RunCounts {
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly durationMs: number;
-  /** What a backfill leaves to the next runs: the days between its range and the tracked days. Null if there are none. */
+  /** What a backfill leaves to the next runs: the days between its range and the tracked days. Null if nothing. */
   readonly between: PlanPart | null;
   readonly failures: readonly RunFailure[];
 }
@@ -60,7 +60,7 @@ export class Tally {
   readonly #context: Pick<RunContext, 'requestCount' | 'now'>;
   /** Failures that are not about cells. */
   readonly #otherFailures: RunFailure[] = [];
-  /** Failures by cell. A good read later in the run removes its own. */
+  /** Failures by cell. If the cell is read well later in the run, its failure is removed. */
   readonly #cellFailures = new Map<string, RunFailure>();
   readonly #gaps = new Set<string>();
   readonly #orgIds = new Set<string>();

@@ -6,10 +6,10 @@ import { badBody, createLosantError, failureOfStatus, toLosantError } from './fa
 
 /**
  * Patches an organization, or deletes it if the patch is null. No other code of this program changes anything in
- * Losant, so the token that reads needs no right to. The request is sent once and never retried, and an interruption
- * does not cancel it. The response to a patch is ignored: read the organization back. Throws a `LosantError` that never
- * contains the token. After one for which {@link mayHaveChanged} is true, only reading the organization back shows
- * whether the change was made.
+ * Losant, so the token that reads needs no right to change it. The request is sent once and never retried, and an
+ * interruption does not cancel it. The response to a patch is ignored: read the organization back. Throws a
+ * `LosantError` that never contains the token. After one for which {@link mayHaveChanged} is true, only reading the
+ * organization back shows whether the change was made.
  */
 export async function sendChange(options: ApiOptions, orgId: string, patch: OrgPatch | null): Promise<void> {
   const { instanceId, token, timeoutMs } = options;

@@ -9,7 +9,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
-export interface BodyLimits {
+interface BodyLimits {
   /** What remains of the time of the attempt. */
   readonly leftMs: number;
   /** The time of the whole attempt, for the message. */

@@ -20,7 +20,7 @@ export interface OrgListResult {
   readonly hasShifted: boolean;
 }
 
-export interface ListOptions {
+interface ListOptions {
   readonly perPage?: number | undefined;
   readonly signal: AbortSignal;
 }

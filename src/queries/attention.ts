@@ -4,12 +4,7 @@ import type { AttentionKind, Schema } from '../database/schema.ts';
 import { count, joinParts, showName } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 
-export interface KindInfo {
-  readonly label: string;
-  readonly tone: 'bad' | 'warn';
-}
-
-export const ATTENTION_KINDS: Readonly<Record<AttentionKind, KindInfo>> = {
+export const ATTENTION_KINDS: Readonly<Record<AttentionKind, { label: string; tone: 'bad' | 'warn' }>> = {
   never_read: { label: 'Never read', tone: 'bad' },
   not_read: { label: 'Yesterday not read', tone: 'bad' },
   list_incomplete: { label: 'Organizations may be missing', tone: 'bad' },

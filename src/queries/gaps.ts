@@ -5,7 +5,7 @@ import { eachDay, type UsageDay } from '../usage/day.ts';
 /** A cell that is in doubt, missing, unavailable or waived. `nextReadAt` is null if no read is planned. */
 export type Gap = InferResult<ReturnType<typeof selectGaps>>[number];
 
-export interface GapScope {
+interface GapScope {
   /** Whether to include unavailable and waived cells, which are not gaps. */
   readonly includesResolved: boolean;
   /** Whether the days of a stream of an organization follow each other; if not, the newest day is first. */

@@ -10,9 +10,6 @@ import { readAttention } from './attention.ts';
 /** The document of `status --json`, and all of `/status.json` but its `worker`. */
 export type Health = Awaited<ReturnType<typeof readHealth>>;
 
-/** Null as long as no run has tried to read the instance. */
-export type InstanceHealth = Health['instance'];
-
 export type StreamHealth = ReturnType<typeof toStreamHealth>;
 
 /** A run, with every column that the reader role may read. */
@@ -69,6 +66,7 @@ function toStreamHealth(row: Selectable<Schema['freshness']>) {
   };
 }
 
+/** Returns null as long as no run has tried to read the instance. */
 export async function readInstanceHealth(db: Kysely<Schema>) {
   const recentFrom = sql`${CLOCK} - ${RECENT_RESTATEMENT_DAYS} * interval '1 day'`;
   const row = await db

@@ -52,7 +52,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
   return app;
 }
 
-/** Connections for readers only: health, pages and files. */
+/** Connections for readers only: health and pages. */
 export const READER = {
   applicationName: 'losant-usage pages',
   poolSize: 12,
@@ -79,7 +79,7 @@ interface ServingProcess {
   readonly signal: AbortSignal;
 }
 
-export interface SourceOptions {
+interface SourceOptions {
   readonly reader: DatabaseHandle;
   readonly prober: DatabaseHandle;
   readonly loop: { readonly status: LoadStatus };
@@ -89,7 +89,7 @@ export interface SourceOptions {
 
 export function createSources(serving: ServingProcess, options: SourceOptions): Omit<AppSources, 'metrics'> {
   const { config, logger, hostNow: now, version, host } = serving;
-  const { reader, prober, loop, schedule } = options;
+  const { reader, prober, loop, schedule, startedAtMs } = options;
   const { db } = reader;
   const ping = cacheRead(() => readNowMs(prober), { ...PING, now });
   const health = cacheRead(() => readHealth(db), {
@@ -111,7 +111,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     status: () => ({
       version,
       host,
-      startedAt: new Date(options.startedAtMs).toISOString(),
+      startedAt: new Date(startedAtMs).toISOString(),
       schedule: config.schedule,
       nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
       ...loop.status,

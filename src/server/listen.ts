@@ -116,12 +116,12 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
   }
 }
 
-export type HttpRejection = ReturnType<typeof toRejection>;
+type HttpRejection = ReturnType<typeof toRejection>;
 
 /** The probes of orchestrators, which reveal only whether the process is up and ready. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
-export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
+type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
 /** Decides from the head of a request why it is rejected; null if it is not. */
 export function findRejection(policy: AccessPolicy, head: RequestHead): HttpRejection | null {

@@ -14,18 +14,13 @@ export interface RequestFacts {
   readonly retryReason: string | null;
 }
 
-export interface MetricsOptions {
-  readonly version: string;
-  readonly startedAtMs: number;
-}
-
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** The process metrics that help with a diagnosis; heap spaces and percentiles do not. */
 const USEFUL = /^(process_.*|nodejs_(eventloop_lag_seconds|heap_size_(total|used)_bytes|version_info))$/;
 
 /** Creates the metrics of the worker and of its process. Names and labels are a stable contract. */
-export function createMetrics({ version, startedAtMs }: MetricsOptions) {
+export function createMetrics({ version, startedAtMs }: { version: string; startedAtMs: number }) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const { name } of registry.getMetricsAsArray()) if (!USEFUL.test(name)) registry.removeSingleMetric(name);
@@ -34,6 +29,7 @@ export function createMetrics({ version, startedAtMs }: MetricsOptions) {
   for (const result of RUN_RESULTS) work.runs.inc({ result }, 0);
   return {
     contentType: registry.contentType,
+    /** The action is one of a few names, never an ID. */
     countRequest({ action: endpoint, status, durationMs, gateWaitMs, retryReason }: RequestFacts) {
       work.requests.inc({ endpoint, status: status === null ? 'none' : `${Math.floor(status / 100)}xx` });
       work.requestSeconds.observe({ endpoint }, Math.max(0, durationMs) / 1_000);

@@ -128,7 +128,7 @@ const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', '
  */
 export const databaseUrl = line
   .regex(/^(postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?|embedded:[^\r\n]+)$/, {
-    error: 'is not an unquoted database URL (value not shown)',
+    error: 'is not a database URL, or has quotes around it (value not shown)',
     abort: true,
   })
   .refine((url) => !splitDatabaseUrl(url).hosts.includes(','), {

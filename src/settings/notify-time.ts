@@ -2,7 +2,7 @@
 import { DAY_MS, type UsageDay } from '../usage/day.ts';
 
 /** A time of day, `HH:MM`, and its time zone. */
-export type NotifyTime = Readonly<Record<'time' | 'timeZone', string>>;
+type NotifyTime = Readonly<Record<'time' | 'timeZone', string>>;
 
 const MINUTE_MS = 60_000;
 

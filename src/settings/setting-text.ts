@@ -38,7 +38,7 @@ export function readSettingText(name: SettingName, { env, needs, problems }: Rea
   return null;
 }
 
-/** A wrong path, such as that of a disk, must not be read into memory. */
+/** Larger files are rejected, so that a wrong path, such as that of a disk, does not fill the memory. */
 const MAX_FILE_BYTES = 1024 * 1024;
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -46,7 +46,10 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user is not allowed to read it',
 };
 
-/** Returns the text of a file, or its problem without its path. A pipe could block forever, and be read only once. */
+/**
+ * Returns the text of a file, or its problem without its path. Pipes are rejected: one could block forever, and can be
+ * read only once.
+ */
 function readSecretFile(path: string): { readonly text: string } | { readonly problem: string } {
   let cause: string;
   try {

@@ -41,16 +41,12 @@ export function createOutput({ out, err }: { out: Sink; err: Sink }, { json }: {
 
 /** Writes a JSON array while its items are read; `before` and `after` are the text around it. */
 export class JsonList {
-  readonly #output: Pick<Output, 'json' | 'writeJson'>;
+  readonly #output: Output;
   #separator: string;
 
-  constructor(output: Pick<Output, 'json' | 'writeJson'>, before = '') {
+  constructor(output: Output, before = '') {
     this.#output = output;
     this.#separator = `${before}[`;
-  }
-
-  get isEmpty(): boolean {
-    return this.#separator !== ',';
   }
 
   async add(items: readonly object[]): Promise<void> {
@@ -60,10 +56,10 @@ export class JsonList {
     await this.#output.writeJson(text);
   }
 
-  /** Ends the array, and with it the document, unless more of it follows. */
-  async end(after = '', isLast = true): Promise<void> {
-    const begin = this.isEmpty ? this.#separator : '';
-    await this.#output.writeJson(`${begin}]${after}`, isLast);
+  /** Ends the array, and with it the document. */
+  async end(after = ''): Promise<void> {
+    const isEmpty = this.#separator !== ',';
+    await this.#output.writeJson(`${isEmpty ? this.#separator : ''}]${after}`, true);
   }
 }
 

@@ -78,7 +78,7 @@ export function showDistance(ms: number): string {
   return ms < 0 ? `${text} ago` : `in ${text}`;
 }
 
-/** Returns the name of an organization or customer, or its ID if there is no name to read. */
+/** Returns the name of an organization, or its ID if there is no name to read. */
 export function showName(name: string, id: string): string {
   return name.trim() === '' ? id : name;
 }

@@ -17,7 +17,7 @@ import { floorToWakeUp, horizonStart, isFinalRead, nextCheckpointMs, type Policy
 import { isSettled } from './standing.ts';
 import { getStream } from './streams/catalog.ts';
 
-export interface ApplyInput {
+interface ApplyInput {
   readonly cell: StoredCell;
   readonly response: CellResponse;
   readonly policy: Policy;
@@ -119,7 +119,7 @@ function leaveUnstored(input: ApplyInput): Change {
   return { result: 'omitted', cell: planNextRead(input, newCell), differences: null, problem };
 }
 
-/** Keeps a cell, in doubt or waived, until Losant reports its numbers. Its last good read stays that of its numbers. */
+/** Keeps a cell, in doubt or waived, until Losant reports its numbers; its last good read does not change. */
 function keepNumbers(
   input: ApplyInput,
   { standing, problem }: { readonly standing: 'in_doubt' | 'waived'; readonly problem: Reason | null },

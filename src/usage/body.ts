@@ -32,9 +32,9 @@ const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
  * JSON.parse loses two things that matter for billing: it rounds integers above 2^53, and of repeated keys it keeps the
  * last. A reviver cannot see either, because both happen before it runs. So the text is parsed normally first. If the
  * result has as many keys as the text has `"…":`, and no number is long enough to be rounded, nothing was lost.
- * Otherwise (a string that merely looks like a key is enough) every key gets a sequence number, so that none replaces
- * another, and the text is parsed again with the source text of each number, whose digits are compared with the
- * double's. What differs becomes a marker. Schemas reject markers, so only cells that use such a value are quarantined;
+ * Otherwise (a string that merely looks like a key is enough) the text is parsed again. Every key gets a sequence
+ * number, so that none replaces another, and the digits of each number in the text are compared with the double's.
+ * What differs becomes a marker. Schemas reject markers, so only cells that use such a value are quarantined;
  * the rest of the response is loaded.
  */
 export function parseJson(text: string): unknown {

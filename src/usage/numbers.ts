@@ -29,8 +29,8 @@ export function hasNonzero(numbers: Numbers | number): boolean {
   return Object.values(numbers as Readonly<Record<string, Numbers | number>>).some(hasNonzero);
 }
 
-export function sumHours(hours: Numbers[string] | undefined): number {
-  return Array.isArray(hours) ? (hours as readonly number[]).reduce((sum, each) => sum + each, 0) : 0;
+export function sumHours(hours: readonly number[]): number {
+  return hours.reduce((sum, each) => sum + each, 0);
 }
 
 /** Old and new value of what differs: a number, null if it was absent, or a map of these by column and key. */

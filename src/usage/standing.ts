@@ -35,7 +35,7 @@ export function findWorstStanding(cellStandings: readonly Standing[]): Standing 
   return standings.findLast((standing) => cellStandings.includes(standing)) ?? null;
 }
 
-export type StandingCounts = Readonly<Record<Standing, number>>;
+type StandingCounts = Readonly<Record<Standing, number>>;
 
 /** Returns the number of cells that keep days from being complete. Unavailable cells are not awaited. */
 export function countIncomplete(counts: Pick<StandingCounts, 'waiting' | 'in_doubt' | 'missing'>): number {

@@ -14,7 +14,7 @@ import { HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { deliver, isDelivered } from './heartbeat.ts';
 import type { WorkerTools } from './scheduled-run.ts';
 
-export interface DigestTimerOptions extends Pick<WorkerTools, 'logger' | 'signal' | 'hostNow' | 'newId' | 'host'> {
+interface DigestTimerOptions extends Pick<WorkerTools, 'logger' | 'signal' | 'hostNow' | 'newId' | 'host'> {
   readonly config: Pick<Config, 'notify' | 'notifyAt' | 'consoleUrl'>;
   readonly handle: Pick<DatabaseHandle, 'db'>;
   readonly loop: { readonly isWorking: boolean; readonly status: Pick<LoadStatus, 'progress'> };
@@ -77,7 +77,7 @@ export class DigestTimer {
       if (error instanceof BusyError) return;
       if (!this.#isFailing) logger.warn({ err: error }, 'could not handle the digest; trying again');
       this.#isFailing = true;
-      // After an outage of the database the run comes first, within another hour.
+      // After an outage of the database, the digest waits for a run again, for at most an hour.
       if (this.#pending?.isDone === false) this.#pending = null;
     }
   }

@@ -16,8 +16,8 @@ export interface WakeUpActivity {
 
 /**
  * Returns whether the runs since the last wake-up left nothing due. A run in progress counts as complete if it has read
- * cells, and no read failed. Null if there is nothing to report, or not before the next wake-up: while a run is in
- * progress.
+ * cells, and no read failed. Null if there is nothing to report, or if a run is in progress, which is
+ * reported at the next wake-up.
  */
 export function assessWakeUp({ results, currentRun }: WakeUpActivity, isWakeUp: boolean): boolean | null {
   const finishedResults = results.filter(isFinishedHere);
@@ -65,7 +65,7 @@ export function createHeartbeat({ url, logger }: { url: string | null; logger: L
 }
 
 /** The status of the response, or why there is none, in words that cannot contain the address. */
-export type Delivery = number | 'timeout' | 'no connection';
+type Delivery = number | 'timeout' | 'no connection';
 
 export function isDelivered(outcome: Delivery): boolean {
   return typeof outcome === 'number' && outcome >= 200 && outcome < 300;

@@ -5,7 +5,7 @@ import { Gate } from '../losant/rate.ts';
 import { assessWakeUp, createHeartbeat, type Heartbeat, isFinishedHere, type WakeUpActivity } from './heartbeat.ts';
 import { isRetriedSoon, runOnSchedule, type WorkerRunResult, type WorkerTools } from './scheduled-run.ts';
 
-export interface WorkerLoopOptions extends Omit<WorkerTools, 'gate'> {
+interface WorkerLoopOptions extends Omit<WorkerTools, 'gate'> {
   readonly nextWakeAt: () => Date | null;
   /** The time until the next try of a standby process, or of a worker whose database was unreachable. */
   readonly retryIntervalMs?: number | undefined;

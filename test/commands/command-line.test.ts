@@ -73,7 +73,7 @@ const DAY = 'is not a day from 2015-01-01 to 2049-12-31; use YYYY-MM-DD\n';
 it.each([
   ['', 'losant-usage: Missing command\n  losant-usage --help lists the commands\n'],
   ['gapss', "unknown command 'gapss'. Did you mean gaps?\n  losant-usage --help lists"],
-  ['org', "unknown command 'org'"],
+  ['org', "unknown command 'org'\n  losant-usage org --help lists the commands\n"],
   ['org shw', "unknown command 'org shw'. Did you mean org show?"],
   ['gaps --al', "unknown option '--al'. Did you mean --all?\n  losant-usage gaps --help lists its options"],
   ['backfill --form 2026-11-01', "unknown option '--form'. Did you mean --from?"],

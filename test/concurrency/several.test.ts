@@ -121,19 +121,19 @@ describe('several processes', { timeout: 300_000 }, () => {
     expect(await readRevised(store)).toEqual([]);
   });
 
-  test('of two workers one runs; if it is suspended, the other takes over and stores every number once', async () => {
+  test('a worker that is suspended is replaced by another one, stands by, and every number is stored once', async () => {
     const installation = await createSlowInstallation({ orgs: 8, latencyMs: 800 });
     const { platform, store, env, spawn } = installation;
     const settings = { ...env, REQUEST_CONCURRENCY: '2' };
-    const { running: suspended, get, stop } = await startWorker(settings, spawn);
+    const worker = await startWorker(settings, spawn);
+    const { running: suspended } = worker;
     onTestFinished(() => suspended.kill('SIGKILL'));
     await until('the first worker has loaded something', async () => (await countStored(installation)) > 0);
-    const standby = await startTestWorker(settings);
-    await until('the second one stands by', () => standby.running.stderr().includes('"msg":"standing by"'));
     await suspend(suspended, store);
     await platform.control('config', { latencyMs: 0 });
     if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
     else await expireLease(installation);
+    await startTestWorker(settings);
     const statuses = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
     const taken = ['complete', 'interrupted'].map((status) => ({ status, count: 1 }));
     await expect.poll(() => store.query(statuses)).toEqual(taken);
@@ -141,8 +141,8 @@ describe('several processes', { timeout: 300_000 }, () => {
     await until('the first one has lost its lease', () => suspended.stderr().includes('"msg":"standing by"'));
     await expectTruth(installation, TO);
     expect(await readRevised(store)).toEqual([]);
-    expect((await get('/healthz')).status).toBe(200);
-    expect((await stop()).code).toBe(0);
+    expect((await worker.get('/healthz')).status).toBe(200);
+    expect((await worker.stop()).code).toBe(0);
   });
 
   test('a month that is closed while it is loaded bills what is stored, and an adjustment the rest', async () => {

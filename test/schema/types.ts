@@ -22,8 +22,8 @@ export type Json = boolean | number | string | object;
 
 /** What the query builder does not read: tables of the Migrator and of SQL as text, and views for people and BI. */
 const UNREAD = `
-  migrations migrations_lock billing_period_usage coverage daily_usage hourly_usage monthly_usage organization_history
-  organization_tags payload_sources revisions usage_days usage_vs_limits`;
+  migrations migrations_lock billing_period_usage coverage daily_usage hourly_usage instance_totals monthly_usage
+  organization_history organization_tags payload_sources revisions statement_lines usage_days usage_vs_limits`;
 
 export async function generateTypes(db: Kysely<Schema>): Promise<string> {
   const text = await generate({

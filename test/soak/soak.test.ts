@@ -11,7 +11,7 @@ import { queryOnce } from '../support/databases.ts';
 import { portOf, startWire, through, type Wire } from '../support/wire.ts';
 import { instanceOf, NEVER_MS, openReplica } from '../worker/loop.ts';
 
-/** At least 8. `npm run test:soak` sets it; no other command runs this test. */
+/** 8, or at least 16: in between an outage goes on. `npm run test:soak` sets it; no other command runs this test. */
 const DAYS = Number(process.env['SOAK_DAYS']);
 const HOURS = DAYS * 24;
 const QUARTERS = 4;

@@ -54,7 +54,7 @@ afterAll(() => {
 test('the package has what is needed to run and read it, and no sources or tests', () => {
   const roots = [...new Set(packed.map((path) => path.split('/')[0] ?? ''))].toSorted();
   const texts = ['.env.example', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md'];
-  const folders = ['bin', 'deploy', 'dist', 'docs', 'migrations', 'package.json'];
+  const folders = ['bench', 'bin', 'deploy', 'dist', 'docs', 'migrations', 'package.json'];
   // The simulator's README only.
   expect(roots).toEqual([...texts, ...folders, 'simulator']);
   expect(packed).toContain('bin/losant-usage.js');

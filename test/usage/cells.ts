@@ -7,7 +7,7 @@ import type { Policy } from '../../src/usage/policy.ts';
 import type { Standing } from '../../src/usage/standing.ts';
 
 const ORG = '5d0000000000000000000001';
-export const DAY = '2026-11-20';
+const DAY = '2026-11-20';
 const END_MS = Date.parse('2026-11-21T00:00:00.000Z');
 export const HOUR_MS = 3_600_000;
 
@@ -167,7 +167,7 @@ function parseVerdict(stream: string, word: string): Verdict {
  * Formats an update as in the tables: `loaded: final, r1, 168 h` is revision 1 with its next read at 168 hours,
  * `assumed` are zeros that Losant left out, f1 is one failed read; what numbers the response stored comes last.
  */
-export function formatUpdate(update: CellUpdate): string {
+function formatUpdate(update: CellUpdate): string {
   const { previous, result, cell: after } = update;
   const numbers = after.numbers === previous.numbers ? null : after.numbers;
   return [

@@ -29,8 +29,8 @@ const NOT_HOURLY: DayVerdict = {
 };
 
 /**
- * An install that ignores the resolution responds with days: each has a bucket at midnight only. Days that had payloads
- * at midnight only look the same, and are invalid too, because nothing distinguishes the two.
+ * An install that ignores the resolution responds with days: each has a bucket at midnight only. A day whose
+ * payloads all came in the first hour looks the same, and is invalid too, because nothing distinguishes the two.
  */
 function hasOnlyMidnights({ days }: BodyContent): boolean {
   const otherHours = columns.length * (HOURS.length - 1);

@@ -19,16 +19,11 @@ import {
 /** The time after the end of a day from which an expected cell that is not stored is late. */
 const LATE_AFTER_MS = 6 * HOUR_MS;
 
-export interface CheckedPolicy {
-  readonly finalAfterHours: number;
-  readonly horizonDays: number;
-}
-
 interface CheckInput {
   readonly ledger: Ledger;
   readonly previous: Ledger;
   readonly book: TruthBook;
-  readonly policy: CheckedPolicy;
+  readonly policy: { readonly finalAfterHours: number; readonly horizonDays: number };
 }
 
 /** Returns what is wrong with the tables and with their changes since the previous state. */

@@ -104,7 +104,7 @@ async function checkOutcomes(world: World, previous: Ledger): Promise<string[]> 
   const runLines = run.code === 0 ? checkComplete(run, world.ledger, orgIds) : [];
   return [
     ...lines,
-    ...[...runLines, ...checkReport(run, world.ledger, previous)].map((line) => `${run.args}: ${line}`),
+    ...[...runLines, ...checkReport(run, world.ledger, previous)].map((line) => `${run.args.join(' ')}: ${line}`),
   ];
 }
 
@@ -133,7 +133,8 @@ function checkComplete({ args, startedAtMs }: Outcome, ledger: Ledger, orgIds: R
   const yesterday = dayAt(startedAtMs - DAY_MS);
   for (const each of orgIds) {
     const untracked = STREAMS.filter((name) => !ledger.cells.has(`${name} ${each} ${yesterday}`));
-    if (args.length === 1 && untracked.length > 0) lines.push(`is complete, but ${each} is not tracked: ${untracked}`);
+    if (args.length === 1 && untracked.length > 0)
+      lines.push(`is complete, but ${each} is not tracked: ${untracked.join()}`);
   }
   return lines;
 }

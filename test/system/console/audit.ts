@@ -35,7 +35,7 @@ const CUT_INSTANTS = `[...document.querySelectorAll('td:has(time)')]
 const WIDTHS = [375, 768, 1440, 1920] as const;
 const HEIGHT = 900;
 
-export interface Look {
+interface Look {
   readonly width: (typeof WIDTHS)[number];
   readonly scheme: 'light' | 'dark';
 }

@@ -1,8 +1,7 @@
 import { PAGES } from '../../../src/console/pages.ts';
 import type { Situation } from './situations.ts';
 
-/** The paths of all pages, without files such as `usage.csv`. */
-export const PATHS = PAGES.map(({ path }) => path).filter((path) => !/\.\w+$/.test(path));
+export const PATHS = PAGES.map(({ path }) => path);
 
 /** Matches the links of a page. */
 const LINKS = /<a\s[^>]*href="(\/[^"]*)"/g;
