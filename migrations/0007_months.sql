@@ -154,8 +154,10 @@ return case
   when cause = 'not_reconciled' then format('losant-usage reconcile --from %s --to %s',
     losant_usage_internal.day_text(first_day), losant_usage_internal.day_text(last_day))
   when cause in ('missing', 'not_fully_tracked') and last_day >= readable_from then
-    format('losant-usage backfill --org %s --from %s --to %s', org_id,
-      losant_usage_internal.day_text(greatest(first_day, readable_from)), losant_usage_internal.day_text(last_day))
+    concat(format('losant-usage backfill --org %s --from %s --to %s', org_id,
+      losant_usage_internal.day_text(greatest(first_day, readable_from)), losant_usage_internal.day_text(last_day)),
+      -- Without the streams, the backfill would bill others that nobody tracked in the month.
+      case when cause = 'not_fully_tracked' then ' --stream ' || array_to_string(streams, ' --stream ') end)
   when cause = 'not_fully_tracked' then
     'these days can no longer be read: close the month with --accept-blockers and a reason'
   else format('losant-usage waive --org %s --day %s..%s --stream %s --reason TEXT', org_id,

@@ -30,7 +30,7 @@ export function renderRun(outcome: RunOutcome, requestedDays: DayRange | null = 
   if (between !== null && between.from !== null && between.to !== null) {
     const effort = `${count(between.cells, 'cell')}, ${count(between.requests, 'request')}`;
     const days = showDays({ from: between.from, to: between.to });
-    lines.push(`  within an hour, runs begin to read the days between, ${days}: ${effort}`);
+    lines.push(`  later runs read the days between, ${days}, due within an hour: ${effort}`);
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (rejection) lines.push(`  Losant rejected the request: ${rejection.message}`, `  ${rejection.hint}`);

@@ -146,7 +146,7 @@ describe('a remedy', () => {
     ['losant-usage run', 'of an incomplete list', incompleteList],
     ['losant-usage reconcile --from 2026-10-31 --to 2026-10-31', 'of a difference', () => setTotal(18)],
     [
-      'losant-usage backfill --org ORG --from 2026-10-29 --to 2026-10-29',
+      'losant-usage backfill --org ORG --from 2026-10-29 --to 2026-10-29 --stream device_counts',
       'of a day before tracking began',
       beginEarlier,
     ],
@@ -164,7 +164,9 @@ describe('a remedy', () => {
   test('of days of which some are past the horizon loads the others', async () => {
     await set('organizations', "created_on = '2026-10-25'");
     await ledger.setTime('2027-01-26T12:00:00.000Z');
-    expect(await readRemedy()).toBe('losant-usage backfill --org ORG --from 2026-10-28 --to 2026-10-29');
+    expect(await readRemedy()).toBe(
+      'losant-usage backfill --org ORG --from 2026-10-28 --to 2026-10-29 --stream device_counts',
+    );
   });
 
   test('of a month that has not ended is to wait', async () => {
