@@ -97,11 +97,15 @@ const toSortedText = (numbers: Numbers) =>
 
 const areEqual = (a: Numbers, b: Numbers) => toSortedText(a) === toSortedText(b);
 
+/** Whether Losant no longer reports a day. Such a day is never due, and what is not settled is unavailable. */
+export function isPastHorizon(day: string, nowMs: number, { horizonDays }: Pick<CheckInput['policy'], 'horizonDays'>) {
+  return day < dayAt(nowMs - horizonDays * DAY_MS);
+}
+
 /** What is not settled is read again within a day of its last read, as long as it can be read. */
 function checkNextRead(cell: LedgerCell, { ledger, policy }: CheckInput, isDeleted: boolean): string[] {
   const { day, standing, lastAttemptAtMs, nextReadAtMs } = cell;
-  const isPastHorizon = day < dayAt(ledger.nowMs - policy.horizonDays * DAY_MS);
-  if (standing === 'final' || standing === 'waived' || isPastHorizon || isDeleted) return [];
+  if (standing === 'final' || standing === 'waived' || isPastHorizon(day, ledger.nowMs, policy) || isDeleted) return [];
   if (nextReadAtMs === null) return [`is ${standing}, and never read again`];
   // A cell that has become due is read by the next run, whenever it was read last.
   const latestMs = Math.max(ledger.nowMs, (lastAttemptAtMs ?? 0) + DAY_MS);
@@ -172,22 +176,25 @@ function checkChange(
   return violations;
 }
 
+interface HealedInput extends Pick<CheckInput, 'book' | 'policy'> {
+  readonly existingOrgIds: ReadonlySet<string>;
+  /** Later cells are not final yet. */
+  readonly lastDay: string;
+}
+
 /** Once all problems have ended and everything was read again, stored numbers are true and all cells are settled. */
-export function checkHealed(
-  ledger: Ledger,
-  { book, existingOrgIds, lastDay }: { book: TruthBook; existingOrgIds: ReadonlySet<string>; lastDay: string },
-): string[] {
+export function checkHealed(ledger: Ledger, { book, policy, existingOrgIds, lastDay }: HealedInput): string[] {
   return [...ledger.cells.values()].flatMap((cell) => {
     const { standing, reason, orgId, numbers, day } = cell;
-    // Later cells are not final yet.
     if (day > lastDay) return [];
     const isDeleted = !existingOrgIds.has(orgId);
-    if (standing === 'waived' || (standing === 'unavailable' && (isDeleted || reason === 'past_horizon'))) return [];
+    const isUnreadable = isDeleted || isPastHorizon(day, ledger.nowMs, policy);
+    if (standing === 'waived' || (standing === 'unavailable' && isUnreadable)) return [];
     if (standing !== 'final') return [`${cellName(cell)} is ${standing} (${reason}) in the end`];
     const truth = book.current(cell);
     const isTrue = numbers !== null && truth !== undefined && areEqual(numbers, truth.numbers);
     // A cell that was final when its organization was deleted, or its day passed the horizon, does not change.
-    if (isTrue || isDeleted || cell.nextReadAtMs === null) return [];
+    if (isTrue || isUnreadable) return [];
     return [`${cellName(cell)}: ${JSON.stringify(numbers)} in the end, but true is ${JSON.stringify(truth?.numbers)}`];
   });
 }

@@ -1,6 +1,6 @@
 /** Plays the steps of a seed, runs the checker after each, and lets everything heal in the end. */
 import type { ClockDatabase } from '../../support/clock-database.ts';
-import { checkHealed, checkTables, isGap } from './checker.ts';
+import { checkHealed, checkTables, isGap, isPastHorizon } from './checker.ts';
 import { rollFrom } from './dice.ts';
 import { type Ledger, type LedgerCell, readLedger } from './ledger.ts';
 import { type Kind, PLATFORM_STEPS, reportEverything, restoreOrg } from './platform-steps.ts';
@@ -101,7 +101,7 @@ async function checkOutcomes(world: World, previous: Ledger): Promise<string[]> 
   // Only a run that nothing has disturbed describes the tables.
   if (run === undefined || others.length > 0 || run.startedAtMs !== world.nowMs) return lines;
   const orgIds = new Set(listedOrgs.map(({ orgId }) => orgId));
-  const runLines = run.code === 0 ? checkComplete(run, world.ledger, orgIds) : [];
+  const runLines = run.code === 0 ? checkComplete(run, world, orgIds) : [];
   return [
     ...lines,
     ...[...runLines, ...checkReport(run, world.ledger, previous)].map((line) => `${run.args.join(' ')}: ${line}`),
@@ -109,7 +109,11 @@ async function checkOutcomes(world: World, previous: Ledger): Promise<string[]> 
 }
 
 /** After a run that says so, nothing that was due remains, and nothing that was read is missing, in doubt or failed. */
-function checkComplete({ args, startedAtMs }: Outcome, ledger: Ledger, orgIds: ReadonlySet<string>): string[] {
+function checkComplete(
+  { args, startedAtMs }: Outcome,
+  { ledger, policy }: World,
+  orgIds: ReadonlySet<string>,
+): string[] {
   const [from, to] = [
     valueOf(args, '--from') ?? valueOf(args, '--day'),
     valueOf(args, '--to') ?? valueOf(args, '--day'),
@@ -124,7 +128,7 @@ function checkComplete({ args, startedAtMs }: Outcome, ledger: Ledger, orgIds: R
     if (from !== undefined) return isFailing || isGap(cell);
     const isDue = cell.nextReadAtMs !== null && cell.nextReadAtMs <= startedAtMs;
     const isAttempted = cell.lastAttemptAtMs === startedAtMs;
-    return isAttempted ? isFailing || isGap(cell) : isDue;
+    return isAttempted ? isFailing || isGap(cell) : isDue && !isPastHorizon(cell.day, startedAtMs, policy);
   };
   const lines = [...ledger.cells.values()]
     .filter((cell) => isInScope(cell) && isUnread(cell))
@@ -187,7 +191,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
     if (violations.length > 0) return violations;
   }
   const existingOrgIds = new Set((await readExistingOrgs(world)).map(({ orgId }) => orgId));
-  return checkHealed(world.ledger, { book: world.book, existingOrgIds, lastDay });
+  return checkHealed(world.ledger, { ...world, existingOrgIds, lastDay });
 }
 
 async function runLater(world: World): Promise<number | null> {
